@@ -1,0 +1,1 @@
+"""The words: errors, labels, phases, grids, volumes, findings and reports. numpy only."""

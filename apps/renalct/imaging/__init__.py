@@ -1,0 +1,1 @@
+"""Arrays on grids: resampling, connected components, measurements, intensities and quality."""

@@ -1,0 +1,86 @@
+"""From a label map to objects: one organ per kidney, and the masses that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from renalct.core.grid import Box
+from renalct.core.labels import Region
+from renalct.core.volume import LabelMap, Mask
+
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SeparationSettings:
+    """What counts as an object. A kidney (with its masses) has at least `min_kidney_ml`; a mass at least
+    `min_mass_diameter_mm` as the diameter of the sphere of equal volume."""
+
+    min_kidney_ml: float = 10.0
+    min_mass_diameter_mm: float = 3.0
+
+    @property
+    def min_mass_ml(self) -> float:
+        """The volume of the smallest mass."""
+        return float(np.pi / 6 * self.min_mass_diameter_mm**3 / 1000.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Organ:
+    """One kidney: its parenchyma without masses, and its masses, each a mask on the label map's grid."""
+
+    parenchyma: Mask = field(repr=False)
+    masses: tuple[Mask, ...] = field(repr=False)
+
+
+def separate(label_map: LabelMap, *, settings: SeparationSettings = SeparationSettings()) -> tuple[Organ, ...]:
+    """The kidneys, largest first, each with its masses, largest first.
+
+    Kidney and mass voxels that touch (26 neighbours) form one organ; smaller organs, and masses outside every organ,
+    are dropped. Holes inside an organ become parenchyma. A patient may have any number of kidneys, none included.
+    """
+    everything = Box.around(label_map.values > 0)
+    values = label_map.values[everything.slices]
+    inside = LabelMap(np.ascontiguousarray(values), label_map.grid.cropped(everything)) if values.size else None
+    if inside is None:
+        return ()
+    organ_or_mass, mass = inside.region(Region.KIDNEY_AND_MASS), inside.region(Region.MASS)
+    voxel_ml = label_map.grid.voxel_ml
+    organs = []
+    for box, organ in _components(organ_or_mass, settings.min_kidney_ml / voxel_ml):
+        whole = ndimage.binary_fill_holes(organ)
+        kept = [
+            (sub.shifted(box.start), part)
+            for sub, part in _components(mass[box.slices] & organ, settings.min_mass_ml / voxel_ml)
+        ]
+        parenchyma = whole
+        for sub, part in kept:
+            parenchyma[sub.inside(box).slices][part] = False
+        organs.append(
+            Organ(
+                Mask(box.shifted(everything.start), parenchyma),
+                tuple(Mask(sub.shifted(everything.start), part) for sub, part in kept),
+            )
+        )
+    return tuple(organs)
+
+
+def _components(mask: Booleans, min_voxels: float) -> list[tuple[Box, Booleans]]:
+    """Components of at least `min_voxels`, by decreasing size, then by position."""
+    labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    if count == 0:
+        return []
+    statistics = cc3d.statistics(labels, no_slice_conversion=True)
+    sizes = statistics["voxel_counts"]
+    order = sorted((n for n in range(1, count + 1) if sizes[n] >= min_voxels), key=lambda n: (-int(sizes[n]), n))
+    found = []
+    for number in order:
+        x0, x1, y0, y1, z0, z1 = (int(v) for v in statistics["bounding_boxes"][number])
+        box = Box((x0, y0, z0), (x1 + 1, y1 + 1, z1 + 1))
+        found.append((box, labels[box.slices] == number))
+    return found

@@ -1,0 +1,85 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from renalct.core.labels import Structure
+from renalct.core.volume import LabelMap
+from renalct.imaging.components import SeparationSettings, separate
+from shapes import ellipsoid, grid_of
+
+SETTINGS = SeparationSettings(min_kidney_ml=1.0, min_mass_diameter_mm=3.0)
+
+
+def two_kidneys(spacing=(1.0, 1.0, 1.0)):
+    grid = grid_of([int(n / s) for n, s in zip((90, 40, 40), spacing, strict=True)], spacing)
+    values = np.zeros(grid.shape, np.uint8)
+    values[ellipsoid(grid, (20, 20, 20), (12, 10, 15))] = Structure.KIDNEY
+    values[ellipsoid(grid, (70, 20, 20), (10, 9, 13))] = Structure.KIDNEY
+    return grid, values
+
+
+def test_nothing_gives_no_kidney():
+    grid = grid_of((4, 4, 4))
+    assert separate(LabelMap(np.zeros(grid.shape, np.uint8), grid), settings=SETTINGS) == ()
+
+
+def test_two_kidneys_keep_every_voxel_and_come_largest_first():
+    grid, values = two_kidneys()
+    organs = separate(LabelMap(values, grid), settings=SETTINGS)
+    assert [o.masses for o in organs] == [(), ()]
+    assert organs[0].parenchyma.box.stop[0] < 45 < organs[1].parenchyma.box.start[0]
+    assert sum(o.parenchyma.count for o in organs) == np.count_nonzero(values)
+
+
+def test_an_exophytic_mass_belongs_to_the_kidney_that_it_touches():
+    grid, values = two_kidneys()
+    mass = ellipsoid(grid, (34, 20, 20), (6, 6, 6))
+    values[mass] = Structure.CYST
+    first, second = separate(LabelMap(values, grid), settings=SETTINGS)
+    assert [m.count for m in first.masses] == [np.count_nonzero(mass)] and second.masses == ()
+    painted = np.zeros(grid.shape, np.uint8)
+    first.masses[0].paint(painted, 1)
+    np.testing.assert_array_equal(painted.astype(bool), mass)
+
+
+def test_a_mass_far_from_every_kidney_is_dropped():
+    grid, values = two_kidneys()
+    values[ellipsoid(grid, (45, 5, 5), (4, 4, 4))] = Structure.TUMOR
+    assert all(o.masses == () for o in separate(LabelMap(values, grid), settings=SETTINGS))
+
+
+def test_a_mass_under_the_minimum_becomes_nothing_but_its_hole_is_filled():
+    grid, values = two_kidneys()
+    values[20, 20, 20] = Structure.TUMOR
+    first, _ = separate(LabelMap(values, grid), settings=SETTINGS)
+    assert first.masses == () and first.parenchyma.voxels[tuple(20 - s for s in first.parenchyma.box.start)]
+
+
+def test_a_hole_in_a_kidney_becomes_parenchyma():
+    grid, values = two_kidneys()
+    filled = np.count_nonzero(values)
+    values[18:22, 18:22, 18:22] = 0
+    assert sum(o.parenchyma.count for o in separate(LabelMap(values, grid), settings=SETTINGS)) == filled
+
+
+def test_voxels_that_touch_at_a_corner_are_one_mass():
+    grid, values = two_kidneys()
+    values[16:20, 16:20, 16:20] = Structure.TUMOR
+    values[20:24, 20:24, 20:24] = Structure.CYST
+    assert [m.count for m in separate(LabelMap(values, grid), settings=SETTINGS)[0].masses] == [128]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.tuples(st.integers(10, 30), st.integers(12, 28), st.integers(8, 32)), max_size=5), st.floats(0.8, 2.5)
+)
+def test_organs_and_masses_never_overlap_and_masses_are_sorted(centers, step):
+    grid, values = two_kidneys((1.0, 1.0, step))
+    for center in centers:
+        values[ellipsoid(grid, center, (3, 3, 4))] = Structure.TUMOR
+    count = np.zeros(grid.shape, int)
+    for organ in separate(LabelMap(values, grid), settings=SETTINGS):
+        sizes = [m.count for m in organ.masses]
+        assert sizes == sorted(sizes, reverse=True)
+        for mask in (organ.parenchyma, *organ.masses):
+            count[mask.box.slices] += mask.voxels
+    assert count.max() == 1
