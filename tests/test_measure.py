@@ -46,7 +46,7 @@ def test_a_mass_of_ten_millimetres_has_its_sphere_s_volume_and_number():
     grid = grid_of((32, 32, 32), (0.5, 0.5, 0.5))
     mask = mask_of(ellipsoid(grid, (8, 8, 8), (5, 5, 5)))
     volume = volume_of(grid, np.full(grid.shape, 40))
-    mass = measure_mass(volume, mask, number=1, side=Side.LEFT, classification=SOLID, baseline=None)
+    mass = measure_mass(volume, mask, number=1, side=Side.LEFT, classification=SOLID)
     assert mass.volume_ml == pytest.approx(0.5236, rel=0.02)
     assert mass.average_diameter_mm == pytest.approx(10, rel=0.01)
     assert mass.volume_ml == pytest.approx(mask.count * 0.125e-3)

@@ -72,6 +72,11 @@ class Box:
             tuple(b + d for b, d in zip(self.stop, by, strict=True)),  # type: ignore[arg-type]
         )
 
+    def overlaps(self, other: Box) -> bool:
+        """Whether a voxel lies in both."""
+        pairs = zip(self.start, self.stop, other.start, other.stop, strict=True)
+        return all(max(a, c) < min(b, d) for a, b, c, d in pairs)
+
     def union(self, other: Box) -> Box:
         """The smallest box that holds both."""
         return Box(
@@ -153,6 +158,16 @@ class Grid:
         affine = self.affine.copy()
         affine[:3, 3] = self.to_patient(box.start)
         return Grid(box.shape, affine, self.frame_of_reference_uid)
+
+    def box_of(self, box: Box, other: Grid) -> Box:
+        """The smallest box of this grid's voxels that covers `box` of a grid with parallel axes."""
+        faces = np.asarray([box.start, box.stop], dtype=np.float64) - 0.5
+        corners = self.to_index(other.to_patient(faces)) + 0.5
+        first = np.floor(corners.min(axis=0) + _SAME_PLACE_MM).astype(int)
+        last = np.ceil(corners.max(axis=0) - _SAME_PLACE_MM).astype(int)
+        i0, j0, k0 = (int(v) for v in np.clip(first, 0, np.asarray(self.shape) - 1))
+        i1, j1, k1 = (int(v) for v in np.clip(last, (i0 + 1, j0 + 1, k0 + 1), self.shape))
+        return Box((i0, j0, k0), (i1, j1, k1))
 
     def canonical(self) -> Grid:
         """The same voxels with axes reordered and flipped so that i, j, k run nearest to R, A and S."""

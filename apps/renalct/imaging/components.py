@@ -70,6 +70,11 @@ def separate(label_map: LabelMap, *, settings: SeparationSettings = SeparationSe
     return tuple(organs)
 
 
+def component_boxes(mask: Booleans, *, min_voxels: float) -> list[Box]:
+    """The boxes of the 26-connected components of at least `min_voxels`, largest component first."""
+    return [box for box, _ in _components(mask, min_voxels)]
+
+
 def _components(mask: Booleans, min_voxels: float) -> list[tuple[Box, Booleans]]:
     """Components of at least `min_voxels`, by decreasing size, then by position."""
     labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalct.core.findings import Classification, HUStatistics, Kidney, Mass, Point
+from renalct.core.findings import ActivationMap, Classification, HUStatistics, Kidney, Mass, Point
 from renalct.core.grid import Box, Grid
 from renalct.core.labels import Side
 from renalct.core.volume import CTVolume, Mask
@@ -126,8 +126,38 @@ def measure_kidney(volume: CTVolume, organ: Organ, side: Side) -> Kidney:
     )
 
 
+def find_baseline(volume: CTVolume, others: Sequence[CTVolume], kidneys: Sequence[Mask]) -> CTVolume | None:
+    """The registered phase from before contrast: that in which the kidneys are least dense, or None.
+
+    The kidneys themselves must gain more than `ENHANCING_ABOVE_HU` from it to `volume`; phases in another frame of
+    reference are left out.
+    """
+    best: tuple[float, CTVolume] | None = None
+    for other in others:
+        if other.grid.frame_of_reference_uid != volume.grid.frame_of_reference_uid:
+            continue
+        gains = [_mean_gain(volume, other, mask) for mask in kidneys if mask.count]
+        gain = float(np.mean(gains)) if gains else float("nan")
+        if gain > ENHANCING_ABOVE_HU and (best is None or gain > best[0]):
+            best = gain, other
+    return None if best is None else best[1]
+
+
+def _mean_gain(enhanced: CTVolume, baseline: CTVolume, mask: Mask) -> float:
+    """The mean gain under a mask in HU; not a number where the baseline does not cover it."""
+    before = resample(baseline.hu, baseline.grid, enhanced.grid.cropped(mask.box), outside=np.nan)
+    return float(np.mean(enhanced.hu[mask.box.slices][mask.voxels] - before[mask.voxels]))
+
+
 def measure_mass(
-    volume: CTVolume, mask: Mask, *, number: int, side: Side, classification: Classification, baseline: CTVolume | None
+    volume: CTVolume,
+    mask: Mask,
+    *,
+    number: int,
+    side: Side,
+    classification: Classification,
+    activation: ActivationMap | None = None,
+    baseline: CTVolume | None = None,
 ) -> Mass:
     """The measurements of one mass; `baseline` is a registered phase before contrast, if there is one."""
     volume_ml = mask.count * volume.grid.voxel_ml
@@ -146,4 +176,5 @@ def measure_mass(
         fat_fraction=fat_fraction(volume.hu, mask),
         enhancing_fraction=None if baseline is None else enhancing_fraction(volume, baseline, mask),
         classification=classification,
+        activation=activation,
     )

@@ -1,0 +1,1 @@
+"""Files: NIfTI, KiTS folders, DICOM, and the output folder."""

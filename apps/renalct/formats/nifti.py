@@ -1,0 +1,121 @@
+"""NIfTI files to volumes and label maps, and back."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+
+from renalct.core.errors import GeometryError, InputError, LabelError, NotCT
+from renalct.core.grid import Grid
+from renalct.core.labels import Structure
+from renalct.core.volume import CTVolume, LabelMap
+
+SUFFIXES = (".nii", ".nii.gz")
+_AIR_HU = -1024
+_PADDING_BELOW_HU = -1500
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file's name says that it is NIfTI."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_volume(path: Path) -> CTVolume:
+    """The CT volume of a NIfTI file, in HU, on the file's own voxel grid; padding becomes -1024 HU.
+
+    Integral values become int16. Raises `NotCT` when the values cannot be HU (for example 0 to 255), `GeometryError`
+    for a file that is not 3D or has no place in the patient, and `InputError` for one that cannot be read.
+    """
+    values, grid = _read(path)
+    if not np.isfinite(values).all():
+        raise InputError(f"{path.name} holds values that are not finite; export the CT again")
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if low >= 0 or high > 70000:
+        raise NotCT(
+            f"{path.name} holds values from {low:g} to {high:g}, which are not CT numbers (fat and air are negative); "
+            "give the CT itself, not a label map or a rescaled picture"
+        )
+    values[values < _PADDING_BELOW_HU] = _AIR_HU
+    if high <= np.iinfo(np.int16).max and np.array_equal(values, np.rint(values)):
+        return CTVolume(values.astype(np.int16), grid)
+    return CTVolume(values, grid)
+
+
+def read_label_map(path: Path) -> LabelMap:
+    """The label map of a NIfTI file. Raises `LabelError` for values that are not those of `Structure`."""
+    values, grid = _read(path)
+    allowed = np.isin(values, [int(s) for s in Structure])
+    if not allowed.all():
+        wrong, last = values[~allowed].flat[0], max(Structure)
+        raise LabelError(f"{path.name} holds the value {wrong:g}; label values are whole numbers from 0 to {last:d}")
+    return LabelMap(values.astype(np.uint8), grid)
+
+
+def read_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    """The values of a 3D NIfTI file as they stand, and their grid. Raises like `read_volume`, but for `NotCT`."""
+    return _read(path)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a 3D NIfTI file, from its header alone. Raises like `read_array`."""
+    return _grid(_opened(path), path)
+
+
+def write_label_map(label_map: LabelMap, path: Path) -> None:
+    """Write a label map as compressed NIfTI on its own grid; the same map gives the same bytes."""
+    _write(np.ascontiguousarray(label_map.values.T).T, label_map.grid, path)
+
+
+def write_volume(volume: CTVolume, path: Path) -> None:
+    """Write a CT volume as NIfTI in HU; the same volume gives the same bytes."""
+    _write(np.asarray(volume.hu), volume.grid, path)
+
+
+def _read(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    image = _opened(path)
+    grid = _grid(image, path)
+    try:
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind") from error
+    return values.reshape(grid.shape), grid
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return nib.load(path)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path.name}") from error
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind") from error
+
+
+def _grid(image: Any, path: Path) -> Grid:
+    shape = tuple(int(n) for n in image.shape)
+    if len(shape) == 4 and shape[3] == 1:
+        shape = shape[:3]
+    if len(shape) != 3:
+        raise GeometryError(f"{path.name} has {len(shape)} dimensions; one 3D volume is needed")
+    if image.affine is None or not np.isfinite(image.affine).all():
+        raise GeometryError(f"{path.name} has no valid affine: the position of its voxels in the patient is unknown")
+    return Grid(shape, image.affine)
+
+
+def _write(values: NDArray[Any], grid: Grid, path: Path) -> None:
+    image: Any = nib.Nifti1Image(values, grid.affine)  # type: ignore[no-untyped-call]
+    image.header.set_xyzt_units("mm")
+    image.set_sform(grid.affine, code=1)
+    image.set_qform(grid.affine, code=1)
+    path.write_bytes(_compressed(image.to_bytes()) if path.name.endswith(".gz") else image.to_bytes())
+
+
+def _compressed(data: bytes) -> bytes:
+    """gzip without a time stamp or a file name, fast level: label maps shrink a hundredfold all the same."""
+    return gzip.compress(data, compresslevel=3, mtime=0)
