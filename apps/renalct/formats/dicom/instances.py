@@ -1,0 +1,241 @@
+"""One DICOM file's header, read as CT slices, or the reason why it holds none."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Any
+
+import pydicom
+from pydicom import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+)
+
+from renalct.formats.dicom.headers import Acquisition, Rescale, SliceHeader, Vector
+from renalct.formats.dicom.walk import FileReader, StudyFile, is_dicom
+
+_MULTIFRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_FARTHEST_MM = 1e5
+_WANTED = [
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "StudyInstanceUID",
+    "SeriesInstanceUID", "FrameOfReferenceUID", "InstanceNumber", "AcquisitionNumber", "AcquisitionDate",
+    "AcquisitionTime", "AcquisitionDateTime", "TemporalPositionIdentifier", "TemporalPositionIndex",
+    "ContrastBolusAgent", "ContrastBolusAgentPhase", "ConvolutionKernel", "SliceThickness", "KVP", "GantryDetectorTilt",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SamplesPerPixel",
+    "PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression",
+    "NumberOfFrames", "ConcatenationUID", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+
+
+class NotASlice(Exception):
+    """The file holds no CT slice; the message finishes the sentence "<file name> ..."."""
+
+
+class Instance:
+    """The slices of one file, with the identifiers that group them."""
+
+    def __init__(self, header: Dataset, slices: tuple[SliceHeader, ...]) -> None:
+        self.study_instance_uid = str(header.get("StudyInstanceUID", ""))
+        self.series_instance_uid = str(header.get("SeriesInstanceUID", ""))
+        self.sop_instance_uid = str(header.SOPInstanceUID)
+        self.slices = slices
+
+
+def read_instance(reader: FileReader, file: StudyFile) -> Instance:
+    """The CT slices of a file, from its header only. Raises `NotASlice` for every file without any."""
+    try:
+        with reader.open(file) as stream:
+            if not is_dicom(stream):
+                raise NotASlice("is not a DICOM file")
+            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=_WANTED)
+        return _slices_of(header, file)
+    except NotASlice:
+        raise
+    except OSError as error:
+        raise NotASlice(f"cannot be read ({error.strerror or type(error).__name__})") from error
+    except Exception as error:  # pydicom and zipfile raise many types on damaged data
+        raise NotASlice(f"is damaged: its header cannot be read ({type(error).__name__})") from error
+
+
+def read_header(reader: FileReader, file: StudyFile) -> Dataset:
+    """The complete header of a file, without pixel data."""
+    with reader.open(file) as stream:
+        return pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+
+
+def _slices_of(header: Dataset, file: StudyFile) -> Instance:
+    _refuse_other_objects(header)
+    image_type = _words([header], "ImageType")
+    if "LOCALIZER" in image_type:
+        raise NotASlice("is a scout (localizer), not a slice")
+    if int(header.get("SamplesPerPixel") or 1) != 1 or "RGB" in str(header.get("PhotometricInterpretation", "")):
+        raise NotASlice("is a color picture, not CT numbers")
+    if "SeriesInstanceUID" not in header or "SOPInstanceUID" not in header:
+        raise NotASlice("has no SeriesInstanceUID or SOPInstanceUID: its header is incomplete")
+    if "PerFrameFunctionalGroupsSequence" not in header:
+        if int(header.get("NumberOfFrames") or 1) > 1:
+            raise NotASlice("has several frames but no per-frame positions")
+        return Instance(header, (_slice([header], file, 0),))
+    if "ConcatenationUID" in header:
+        raise NotASlice("is one piece of a concatenated image, which is not supported; export it as one image")
+    shared = _groups(header, "SharedFunctionalGroupsSequence")
+    frames = header.PerFrameFunctionalGroupsSequence
+    if len(frames) != int(header.get("NumberOfFrames") or 1):
+        raise NotASlice(f"has {header.get('NumberOfFrames')} frames but describes {len(frames)}")
+    return Instance(
+        header,
+        tuple(_slice([*_items(frame), *shared, header], file, n) for n, frame in enumerate(frames, start=1)),
+    )
+
+
+def _refuse_other_objects(header: Dataset) -> None:
+    sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    if sop_class is None:
+        raise NotASlice("is damaged or incomplete: it does not say what it is (no SOPClassUID)")
+    if sop_class == MediaStorageDirectoryStorage:
+        raise NotASlice("is an index (DICOMDIR), not an image")
+    if sop_class != CTImageStorage and sop_class not in _MULTIFRAME:
+        raise NotASlice(f"is a {pydicom.uid.UID(sop_class).name} object, not a CT image")
+    modality = header.get("Modality") or "CT"
+    if modality != "CT":
+        raise NotASlice(f"has the modality {modality}, not CT")
+
+
+def _slice(sources: list[Dataset], file: StudyFile, frame_number: int) -> SliceHeader:
+    header = sources[-1]
+    syntax = getattr(header.file_meta, "TransferSyntaxUID", "") if hasattr(header, "file_meta") else ""
+    return SliceHeader(
+        file=file,
+        sop_instance_uid=str(header.SOPInstanceUID),
+        frame_number=frame_number,
+        instance_number=_integer(sources, "InstanceNumber"),
+        frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
+        shape=(_count(header, "Rows"), _count(header, "Columns")),
+        spacing_mm=_exactly(sources, "PixelSpacing", 2),  # type: ignore[arg-type]
+        orientation=_exactly(sources, "ImageOrientationPatient", 6),
+        position_mm=_position(sources),
+        rescale=Rescale(
+            _number(sources, "RescaleSlope"),
+            _number(sources, "RescaleIntercept"),
+            str(_first(sources, "RescaleType") or "").strip().upper(),
+        ),
+        acquisition=_acquisition(sources),
+        photometric_interpretation=str(header.get("PhotometricInterpretation") or "MONOCHROME2"),
+        transfer_syntax_uid=str(syntax),
+        is_lossy=str(header.get("LossyImageCompression") or "").strip() == "01",
+    )
+
+
+def _acquisition(sources: list[Dataset]) -> Acquisition:
+    number = _integer(sources, "FrameAcquisitionNumber")
+    temporal = _integer(sources, "TemporalPositionIndex")
+    kernel = _first(sources, "ConvolutionKernel")
+    return Acquisition(
+        number=number if number is not None else _integer(sources, "AcquisitionNumber"),
+        temporal_position=temporal if temporal is not None else _integer(sources, "TemporalPositionIdentifier"),
+        contrast_phase=str(_first(sources, "ContrastBolusAgentPhase") or ""),
+        time_s=_time(sources),
+        image_type=_words(sources, "FrameType") or _words(sources, "ImageType"),
+        kernel="\\".join(kernel) if isinstance(kernel, pydicom.multival.MultiValue) else str(kernel or ""),
+        thickness_mm=_optional(sources, "SliceThickness"),
+        kilovolts=_optional(sources, "KVP"),
+        tilt_degrees=_optional(sources, "GantryDetectorTilt") or 0.0,
+    )
+
+
+def _groups(header: Dataset, keyword: str) -> list[Dataset]:
+    return [item for group in header.get(keyword) or [] for item in _items(group)]
+
+
+def _items(group: Dataset) -> list[Dataset]:
+    """The first item of every functional group (PS3.3 C.7.6.16)."""
+    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
+
+
+def _first(sources: list[Dataset], keyword: str) -> Any:
+    return next((value for source in sources if (value := source.get(keyword)) not in (None, "")), None)
+
+
+def _numbers(sources: list[Dataset], keyword: str) -> tuple[float, ...]:
+    value = _first(sources, keyword)
+    if value is None:
+        return ()
+    values = tuple(float(v) for v in (value if isinstance(value, pydicom.multival.MultiValue) else [value]))
+    if not all(map(math.isfinite, values)):
+        raise NotASlice(f"has a damaged {keyword}: a value is not a finite number")
+    return values
+
+
+def _exactly(sources: list[Dataset], keyword: str, count: int) -> tuple[float, ...]:
+    values = _numbers(sources, keyword)
+    if len(values) != count:
+        raise NotASlice(f"has no {keyword} with {count} numbers, so that its place in the patient is unknown")
+    if max(map(abs, values)) > _FARTHEST_MM:
+        raise NotASlice(f"has a damaged {keyword}: a value is far too large")
+    return values
+
+
+def _position(sources: list[Dataset]) -> Vector:
+    x, y, z = _exactly(sources, "ImagePositionPatient", 3)
+    return x, y, z
+
+
+def _number(sources: list[Dataset], keyword: str) -> float | None:
+    values = _numbers(sources, keyword)
+    return values[0] if values else None
+
+
+def _optional(sources: list[Dataset], keyword: str) -> float | None:
+    """A number that may be absent, or damaged, without harm."""
+    try:
+        return _number(sources, keyword)
+    except Exception:  # NotASlice, and what pydicom raises for text that is no number
+        return None
+
+
+def _integer(sources: list[Dataset], keyword: str) -> int | None:
+    value = _optional(sources, keyword)
+    return None if value is None else int(value)
+
+
+def _count(header: Dataset, keyword: str) -> int:
+    value = int(header.get(keyword) or 0)
+    if value < 1:
+        raise NotASlice(f"has no {keyword}: its header is incomplete")
+    return value
+
+
+def _words(sources: list[Dataset], keyword: str) -> tuple[str, ...]:
+    value = _first(sources, keyword)
+    if value is None:
+        return ()
+    values = [value] if isinstance(value, str) else value
+    return tuple(str(v).strip().upper() for v in values)
+
+
+def _time(sources: list[Dataset]) -> float | None:
+    """Seconds of FrameAcquisitionDateTime, AcquisitionDateTime, or AcquisitionDate and -Time; None where unknown."""
+    stamp = str(_first(sources, "FrameAcquisitionDateTime") or _first(sources, "AcquisitionDateTime") or "")
+    day, clock = stamp[:8], stamp[8:]
+    if not clock:
+        day, clock = (str(_first(sources, keyword) or "") for keyword in ("AcquisitionDate", "AcquisitionTime"))
+    seconds = clock_seconds(clock)
+    if seconds is None:
+        return None
+    try:
+        return seconds + 86400.0 * datetime.date(int(day[:4]), int(day[4:6]), int(day[6:8])).toordinal()
+    except ValueError:
+        return seconds
+
+
+def clock_seconds(text: str) -> float | None:
+    """Seconds since midnight of a DICOM time (``HHMMSS.FFFFFF``, later parts optional), None when it is not one."""
+    digits = text.strip().replace(":", "").split("+")[0].split("-")[0]
+    try:
+        return int(digits[:2]) * 3600.0 + int(digits[2:4] or 0) * 60.0 + float(digits[4:] or 0)
+    except ValueError:
+        return None

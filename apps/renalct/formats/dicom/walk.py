@@ -1,0 +1,191 @@
+"""The files of a study: in a folder, a zip archive, a DICOMDIR, or one file; and how each is opened."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+
+import pydicom
+
+from renalct.core.errors import InputError
+
+_DICOM_MARK_AT = 128
+_RAW_DATASET_STARTS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
+"""First bytes of a data set without the 128-byte preamble: group 0008 or 0002, little or big endian."""
+_LARGEST_MEMBER_BYTES = 8 << 30
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True, order=True)
+class StudyFile:
+    """One file: on disk, or the member of a zip archive at `path`."""
+
+    path: Path
+    member: str = ""
+    size_bytes: int = field(default=0, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The file's own name, without folders, for messages."""
+        return Path(self.member).name if self.member else self.path.name
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not a CT image that can be used, and why; the reason finishes the sentence "<name> ..."."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files that were found, in sorted order, and those that cannot even be opened."""
+
+    files: tuple[StudyFile, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def list_files(path: Path) -> Listing:
+    """Every file of a study given as a folder (with all folders in it), a zip archive, a DICOMDIR or one DICOM file.
+
+    Raises `InputError` when there is nothing at `path`, or it is a file of another kind.
+    """
+    if path.is_dir():
+        files = tuple(sorted(StudyFile(file, size_bytes=file.stat().st_size) for file in _files_below(path)))
+        if not files:
+            raise InputError(
+                f"the folder {path.name!r} is empty; give the folder that holds the DICOM files of a study"
+            )
+        return Listing(files)
+    if not path.is_file():
+        raise InputError(f"there is no file or folder {str(path)!r}; check the spelling of the path")
+    if zipfile.is_zipfile(path) and not _looks_like_dicom(path):
+        return _zip_members(path)
+    if not _looks_like_dicom(path):
+        raise InputError(
+            f"the file {path.name!r} is neither DICOM nor a zip archive; "
+            "give a folder of DICOM files, a DICOMDIR, a zip archive or a DICOM file"
+        )
+    if path.name.upper().split(".")[0] == "DICOMDIR":
+        return _indexed_files(path)
+    return Listing((StudyFile(path, size_bytes=path.stat().st_size),))
+
+
+def is_dicom(stream: BinaryIO) -> bool:
+    """Whether a stream begins like DICOM, with or without preamble; the stream is put back to its start."""
+    start = stream.read(_DICOM_MARK_AT + 4)
+    stream.seek(0)
+    return start[_DICOM_MARK_AT:] == b"DICM" or start[:2] in _RAW_DATASET_STARTS
+
+
+class FileReader:
+    """Opens the files of a study, each archive once; safe to share between threads. Used in a ``with``."""
+
+    def __init__(self) -> None:
+        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._lock = threading.Lock()
+        self._closing = ExitStack()
+
+    def __enter__(self) -> FileReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    def open(self, file: StudyFile) -> BinaryIO:
+        """A readable, seekable stream of the file's bytes. Raises OSError, zipfile.BadZipFile or zlib.error."""
+        if not file.member:
+            return file.path.open("rb")
+        with self._lock:
+            archive = self._archives.get(file.path)
+            if archive is None:
+                archive = self._archives[file.path] = self._closing.enter_context(zipfile.ZipFile(file.path))
+        return cast(BinaryIO, archive.open(file.member))
+
+    def read(self, file: StudyFile) -> BinaryIO:
+        """The whole file as a stream in memory. Raises as `open` does."""
+        with self.open(file) as stream:
+            return io.BytesIO(stream.read())
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    seen: set[str] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:  # a link that leads back into the study
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (file for name in names if (file := Path(here, name)).is_file())
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return is_dicom(stream)
+    except OSError as error:
+        raise InputError(f"the file {path.name!r} cannot be read: {error.strerror}") from error
+
+
+def _zip_members(path: Path) -> Listing:
+    files, skipped = [], []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"the zip archive {path.name!r} is damaged ({error}); export it again") from error
+    for member in members:
+        name = Path(member.filename).name
+        if member.flag_bits & _ENCRYPTED:
+            skipped.append(Skipped(name, "is encrypted; unpack the archive with its password first"))
+        elif member.file_size > _LARGEST_MEMBER_BYTES:
+            skipped.append(Skipped(name, f"unpacks to {member.file_size >> 30} GiB, more than any CT image"))
+        else:
+            files.append(StudyFile(path, member.filename, member.file_size))
+    if not members:
+        raise InputError(f"the zip archive {path.name!r} is empty; give one that holds the DICOM files of a study")
+    return Listing(tuple(sorted(files)), tuple(skipped))
+
+
+def _indexed_files(dicomdir: Path) -> Listing:
+    """The files that a DICOMDIR (PS3.3 F.3) refers to; names are matched without regard to case, as media differ."""
+    try:
+        records = pydicom.dcmread(dicomdir).DirectoryRecordSequence
+        names = [record.ReferencedFileID for record in records if "ReferencedFileID" in record]
+    except Exception as error:  # pydicom raises many types on damaged files
+        raise InputError("the DICOMDIR is damaged; give the folder that holds the images instead") from error
+    files, skipped = set(), []
+    for name in names:
+        parts = [name] if isinstance(name, str) else [str(part) for part in name]
+        found = _find_ignoring_case(dicomdir.parent, parts)
+        if found is None:
+            skipped.append(Skipped("/".join(parts), "is listed in the DICOMDIR but is not there"))
+        else:
+            files.add(StudyFile(found, size_bytes=found.stat().st_size))
+    return Listing(tuple(sorted(files)), tuple(skipped))
+
+
+def _find_ignoring_case(folder: Path, parts: list[str]) -> Path | None:
+    here = folder
+    for part in parts:
+        exact = here / part
+        if part in ("", ".", "..") or not here.is_dir():
+            return None
+        if not exact.exists():
+            near = sorted(entry for entry in here.iterdir() if entry.name.lower() == part.lower())
+            if not near:
+                return None
+            exact = near[0]
+        here = exact
+    return here if here.is_file() else None
