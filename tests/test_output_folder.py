@@ -3,7 +3,7 @@ import stat
 
 import pytest
 from renalct.core.errors import OutputError
-from renalct.formats.output_folder import output_folder
+from renalct.formats.output_folder import filled_folder, output_folder
 
 
 def names(folder):
@@ -73,3 +73,26 @@ def test_a_place_without_permission_is_said_as_such(tmp_path):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(OutputError, match="permission"):
         write(tmp_path / "out")
+
+
+def test_a_given_folder_is_filled_only_at_the_end_and_keeps_its_other_files(tmp_path):
+    (tmp_path / "other.txt").write_text("kept")
+    (tmp_path / "report.json").write_text("old")
+    with filled_folder(tmp_path) as folder:
+        (folder / "report.json").write_text("new")
+        assert (tmp_path / "report.json").read_text() == "old"
+    assert names(tmp_path) == ["other.txt", "report.json"]
+    assert (tmp_path / "report.json").read_text() == "new"
+
+
+def test_a_given_folder_is_left_as_it_was_on_an_error(tmp_path):
+    with pytest.raises(RuntimeError), filled_folder(tmp_path / "out") as folder:
+        (folder / "report.json").write_text("half")
+        raise RuntimeError
+    assert names(tmp_path / "out") == []
+
+
+def test_a_file_in_the_place_of_a_given_folder_is_refused(tmp_path):
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(OutputError, match="cannot be written"), filled_folder(tmp_path / "out"):
+        pass

@@ -1,0 +1,113 @@
+"""Measuring a release on cases that it was not trained on: the whole cascade, pooled per patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalct.cascade import Cascade
+from renalct.core.labels import KNOWN_CLASSES, MassClass, Region
+from renalct.core.volume import LabelMap
+from renalct.models.cases import Case, CaseFile
+from renalct.models.inference import classify_masses
+from renalct.models.release import Metric, Release
+
+_RESAMPLES = 2000
+_REGIONS = (Region.KIDNEY_AND_MASS, Region.MASS, Region.TUMOR)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Voxels (in ml) of one region in one patient: in the reference, in the prediction, and in both."""
+
+    reference_ml: float = 0.0
+    predicted_ml: float = 0.0
+    both_ml: float = 0.0
+
+    def plus(self, other: Overlap) -> Overlap:
+        """Both added, to pool the parts of one patient."""
+        return Overlap(
+            self.reference_ml + other.reference_ml,
+            self.predicted_ml + other.predicted_ml,
+            self.both_ml + other.both_ml,
+        )
+
+    @property
+    def dice(self) -> float:
+        """2 |P and R| / (|P| + |R|); 1 when both are empty."""
+        total = self.reference_ml + self.predicted_ml
+        return 2 * self.both_ml / total if total else 1.0
+
+
+@dataclass(frozen=True)
+class _Called:
+    """The true class of a mass, and the class that the classifier found most probable."""
+
+    truth: MassClass
+    called: MassClass
+
+
+def measure_release(
+    release: Release, files: Sequence[CaseFile], *, data: str, tell: Callable[[int, int], None] | None = None
+) -> tuple[Metric, ...]:
+    """Mean Dice per patient of each region, end to end, and the accuracy of the classifier on the reference's masses.
+
+    `data` says what the cases are. Intervals are 95 % bootstrap intervals over patients.
+    """
+    cascade = Cascade(release)
+    overlaps: dict[str, list[Overlap]] = {}
+    called: dict[str, list[_Called]] = {}
+    for number, file in enumerate(files, start=1):
+        for case in file.load():
+            found = _overlaps(cascade, case)
+            before = overlaps.get(case.patient, [Overlap()] * len(_REGIONS))
+            overlaps[case.patient] = [a.plus(b) for a, b in zip(before, found, strict=True)]
+            called.setdefault(case.patient, []).extend(_called(release, cascade, case))
+        if tell:
+            tell(number, len(files))
+    metrics = []
+    for n, region in enumerate(_REGIONS):
+        values = np.asarray([each[n].dice for each in overlaps.values()])
+        metrics.append(_metric(f"{region.title} Dice", data, values))
+    right = [np.asarray([c.truth is c.called for c in each], float) for each in called.values() if each]
+    if right:
+        metrics.append(_metric("class accuracy", data, right))
+    return tuple(metrics)
+
+
+def _overlaps(cascade: Cascade, case: Case) -> list[Overlap]:
+    regions = cascade.localize(case.volume)
+    predicted = cascade.segment(case.volume, regions)
+    return [overlap(predicted, case.label_map, region) for region in _REGIONS]
+
+
+def overlap(predicted: LabelMap, reference: LabelMap, region: Region) -> Overlap:
+    """How much of a region two label maps on one grid share."""
+    a, b, ml = predicted.region(region), reference.region(region), reference.grid.voxel_ml
+    return Overlap(np.count_nonzero(b) * ml, np.count_nonzero(a) * ml, np.count_nonzero(a & b) * ml)
+
+
+def _called(release: Release, cascade: Cascade, case: Case) -> Iterable[_Called]:
+    stage = release.recipe.classify
+    if stage is None or not case.masses:
+        return
+    networks = release.networks("classify", device=cascade.device)
+    masks = [mass.mask for mass in case.masses]
+    for mass, row in zip(case.masses, classify_masses(case.volume, masks, stage, networks), strict=True):
+        yield _Called(mass.mass_class, KNOWN_CLASSES[int(row.argmax())])
+
+
+def _metric(name: str, data: str, values: NDArray[np.float64] | Sequence[NDArray[np.float64]]) -> Metric:
+    """The mean with its bootstrap interval; a value per patient, or an array of values per patient."""
+    each = [np.atleast_1d(v) for v in values]
+    rng = np.random.default_rng(0)
+    means = []
+    for _ in range(_RESAMPLES):
+        chosen = rng.integers(len(each), size=len(each))
+        means.append(float(np.concatenate([each[n] for n in chosen]).mean()))
+    low, high = np.percentile(means, (2.5, 97.5))
+    value = float(np.concatenate(each).mean())
+    return Metric(name, data, len(each), round(value, 4), round(float(low), 4), round(float(high), 4))
