@@ -1,0 +1,1 @@
+"""The parts of the app: the model, the label store, and how failures are told."""
