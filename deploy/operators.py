@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,9 @@ class Step(Operator):
         except RenalctError as error:
             self.shared.refusals.append(error)
 
+    @abstractmethod
     def work(self, op_input: InputContext, op_output: OutputContext) -> None:
         """What the step does."""
-        raise NotImplementedError
 
 
 class LoadStudy(Step):
@@ -136,9 +137,9 @@ class Writer(Step):
         """Write."""
         self.write(op_input.receive("analyzed"))
 
+    @abstractmethod
     def write(self, analyzed: Analyzed) -> None:
         """What the step writes."""
-        raise NotImplementedError
 
 
 class WriteSegmentation(Step):

@@ -198,3 +198,12 @@ def test_make_builds_sam2_with_our_torch():
     made = subprocess.run(["make", "-n", "-B", "env"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "grep '^torch==' requirements.txt" in made
     assert all(f"{name}=" in made for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "SAM2_BUILD_CUDA"))
+
+
+def test_importing_monai_leaves_out_deploy_which_can_still_be_imported(activated):
+    code = (
+        "import sys, monai; assert 'holoscan' not in sys.modules and 'monai.deploy' not in sys.modules\n"
+        "import monai.deploy.core; assert 'holoscan' in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", code], env=activated, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
