@@ -1,0 +1,267 @@
+"""THE pipeline: localize, segment, separate, classify, explain, measure. Every host runs this and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from renalct import __version__
+from renalct.core.errors import InputError
+from renalct.core.findings import ActivationMap, Classification, Findings
+from renalct.core.grid import Box
+from renalct.core.labels import KNOWN_CLASSES, MassClass, Side, Structure
+from renalct.core.report import Provenance, Report
+from renalct.core.volume import CTVolume, LabelMap, Mask
+from renalct.explain import explain_mass
+from renalct.imaging.calipers import equivalent_sphere_diameter_mm
+from renalct.imaging.components import Organ, SeparationSettings, component_boxes, separate
+from renalct.imaging.intensity import estimate_phase
+from renalct.imaging.measure import (
+    body_midline_mm,
+    centroid_mm,
+    find_baseline,
+    measure_kidney,
+    measure_mass,
+    sides,
+)
+from renalct.imaging.quality import image_notices
+from renalct.models.inference import Located, classify_masses, localize, segment
+from renalct.models.recipe import Field
+from renalct.models.release import Release
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a stage and the share of it that is done, 0 to 1."""
+
+_KIDNEY_ML, _KIDNEY_ML_PER_MM = 10.0, 0.2
+_MOST_REGIONS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Boxes of the reference grid to segment, and the coarse answer they come from (None: the whole volume)."""
+
+    boxes: tuple[Box, ...]
+    located: Located | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class CascadeResult:
+    """The label map on the reference's own grid, and the report."""
+
+    label_map: LabelMap
+    report: Report
+
+
+class Cascade:
+    """A release, ready to run on a device ("cpu", "cuda", "cuda:1" or "auto")."""
+
+    def __init__(self, release: Release, *, device: str = "cpu") -> None:
+        self.release = release
+        self.device = _device(device)
+        self._seconds: dict[str, float] = {}
+        self._networks = {name: release.networks(name, device=self.device) for name, _ in release.recipe.stages}
+        for networks in self._networks.values():
+            for network in networks:
+                self._clock(network)
+
+    def run(
+        self,
+        volume: CTVolume,
+        *,
+        other_phases: Sequence[CTVolume] = (),
+        notices: Sequence[str] = (),
+        progress: Progress = lambda stage, share: None,
+    ) -> CascadeResult:
+        """The label map and the report of one volume. `other_phases` are registered volumes of the same patient."""
+        self._seconds.clear()
+        with self._stage("localize", progress):
+            regions = self.localize(volume)
+        with self._stage("segment", progress):
+            segmented = self.segment(volume, regions, progress=lambda share: progress("segment", share))
+        with self._stage("classify", progress):
+            findings = self.characterize(volume, segmented, other_phases=other_phases)
+        return CascadeResult(self.paint(segmented, findings), self.report(volume, findings, notices=notices))
+
+    def localize(self, volume: CTVolume) -> Regions:
+        """The regions that hold a kidney each, largest first; the whole volume for a recipe that does not localize."""
+        recipe = self.release.recipe
+        whole = Box.whole(volume.grid.shape)
+        if recipe.localize is None:
+            return Regions((whole,))
+        located = localize(volume, recipe.localize, self._networks["localize"], device=self.device)
+        least = _min_kidney_ml(volume) / located.grid.voxel_ml
+        found = component_boxes(located.mask, min_voxels=least)[:_MOST_REGIONS]
+        boxes = _apart([volume.grid.box_of(box, located.grid) for box in found])
+        if recipe.segment.field is Field.KIDNEY_REGION and boxes:
+            boxes = (_union(boxes),)
+        if recipe.segment.field is Field.WHOLE_VOLUME and boxes:
+            boxes = (whole,)
+        return Regions(boxes, located)
+
+    def segment(
+        self, volume: CTVolume, regions: Regions, *, progress: Callable[[float], None] | None = None
+    ) -> LabelMap:
+        """What the segmenting networks see, on the volume's own grid, before masses are classified."""
+        values = segment(
+            volume,
+            regions.boxes,
+            self.release.recipe.segment,
+            self._networks["segment"],
+            located=regions.located,
+            device=self.device,
+            progress=progress,
+        )
+        return LabelMap(values, volume.grid)
+
+    def characterize(self, volume: CTVolume, segmented: LabelMap, *, other_phases: Sequence[CTVolume] = ()) -> Findings:
+        """The kidneys and masses of a segmentation: separated, classified, explained and measured."""
+        organs = separate(segmented, settings=SeparationSettings(min_kidney_ml=_min_kidney_ml(volume)))
+        if not organs:
+            return Findings()
+        centroids = [centroid_mm(_shown(organ), volume.grid) for organ in organs]
+        boxes = [_shown(organ).box for organ in organs]
+        found_sides = sides(centroids, body_midline_mm(volume, _union(boxes)))
+        kidneys = [measure_kidney(volume, organ, side) for organ, side in zip(organs, found_sides, strict=True)]
+        owned = [(mask, side) for organ, side in zip(organs, found_sides, strict=True) for mask in organ.masses]
+        owned.sort(key=lambda pair: (-pair[0].count, pair[0].box.start))
+        classified = self._classify(volume, [mask for mask, _ in owned])
+        baseline = find_baseline(volume, other_phases, [organ.parenchyma for organ in organs])
+        masses = [
+            measure_mass(
+                volume, mask, number=n, side=side, classification=each, activation=activation, baseline=baseline
+            )
+            for n, ((mask, side), (each, activation)) in enumerate(zip(owned, classified, strict=True), start=1)
+        ]
+        order = (Side.RIGHT, Side.LEFT, Side.UNDETERMINED)
+        kidneys.sort(key=lambda kidney: order.index(kidney.side))
+        return Findings(tuple(kidneys), tuple(masses))
+
+    def paint(self, segmented: LabelMap, findings: Findings) -> LabelMap:
+        """The final label map: kidneys, and each mass as the structure of its class.
+
+        A mass of unknown class keeps the structure that most of its voxels were segmented as.
+        """
+        values = np.zeros(segmented.grid.shape[::-1], np.uint8).T
+        for kidney in findings.kidneys:
+            kidney.mask.paint(values, Structure.KIDNEY)
+        for mass in findings.masses:
+            structure = mass.classification.mass_class.structure
+            if mass.classification.mass_class is MassClass.UNKNOWN:
+                seen = segmented.values[mass.mask.box.slices][mass.mask.voxels]
+                structure = Structure(int(np.bincount(seen).argmax()))
+            mass.mask.paint(values, structure)
+        return LabelMap(values, segmented.grid)
+
+    def report(self, volume: CTVolume, findings: Findings, *, notices: Sequence[str] = ()) -> Report:
+        """The findings with their provenance, the contrast phase, and what a reader must know."""
+        phase = estimate_phase(volume, [kidney.mask for kidney in findings.kidneys])
+        card = self.release.card
+        return Report(
+            findings=findings,
+            provenance=Provenance(
+                software_version=__version__,
+                release_name=card.name,
+                release_version=card.version,
+                release_digest=self.release.digest,
+                trained_on=card.trained_on,
+                licence=card.licence,
+                recipe_name=self.release.recipe.name,
+                device=self.device,
+            ),
+            source=volume.source,
+            phase=phase,
+            notices=(*image_notices(volume, findings, phase), *notices),
+            seconds_per_stage=tuple(self._seconds.items()),
+        )
+
+    def _classify(self, volume: CTVolume, masks: Sequence[Mask]) -> list[tuple[Classification, ActivationMap | None]]:
+        """The class of each mass, and the map that explains its most probable class."""
+        recipe = self.release.recipe
+        if recipe.classify is None:
+            return [(Classification(MassClass.UNKNOWN, reason="the recipe has no classifier"), None) for _ in masks]
+        networks = self._networks["classify"]
+        probabilities = classify_masses(volume, masks, recipe.classify, networks, device=self.device)
+        found: list[tuple[Classification, ActivationMap | None]] = []
+        for mask, row in zip(masks, probabilities, strict=True):
+            probable = KNOWN_CLASSES[int(row.argmax())]
+            activation = explain_mass(volume, mask, probable, recipe.classify, networks, device=self.device)
+            diameter = equivalent_sphere_diameter_mm(mask.count * volume.grid.voxel_ml)
+            found.append((self._decide(probable, tuple(float(p) for p in row), diameter), activation))
+        return found
+
+    def _decide(self, probable: MassClass, row: tuple[float, ...], diameter_mm: float) -> Classification:
+        recipe = self.release.recipe
+        if diameter_mm < recipe.smallest_classified_mm:
+            return Classification(MassClass.UNKNOWN, row, "too small to characterise")
+        if max(row) < recipe.abstain_below:
+            reason = f"no class has a probability of {recipe.abstain_below:.0%} or more"
+            return Classification(MassClass.UNKNOWN, row, reason)
+        return Classification(probable, row)
+
+    @contextmanager
+    def _stage(self, name: str, progress: Progress) -> Iterator[None]:
+        progress(name, 0.0)
+        start = time.perf_counter()
+        yield
+        self._seconds[name] = time.perf_counter() - start
+        progress(name, 1.0)
+
+    def _clock(self, network: nn.Module) -> None:
+        """Add the time of every call of a network to the seconds of "networks"."""
+        started: list[float] = []
+        network.register_forward_pre_hook(lambda *_: started.append(time.perf_counter()))
+
+        def stop(*_: object) -> None:
+            self._seconds["networks"] = self._seconds.get("networks", 0.0) + time.perf_counter() - started.pop()
+
+        network.register_forward_hook(stop)
+
+
+def _device(name: str) -> str:
+    """A device that exists. Raises `InputError` for any other."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"there is no kind of device {name!r}; use cpu, cuda, cuda:1 or auto") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"the device {name} is not in this machine; use cpu or auto")
+    return name
+
+
+def _min_kidney_ml(volume: CTVolume) -> float:
+    """The least volume of a kidney, less where the images cover only a part of one."""
+    grid = volume.grid
+    covered_mm = grid.spacing_mm[grid.axial_axis] * grid.shape[grid.axial_axis]
+    return min(_KIDNEY_ML, _KIDNEY_ML_PER_MM * covered_mm)
+
+
+def _shown(organ: Organ) -> Mask:
+    """The parenchyma, or of a kidney that is all mass its largest mass."""
+    return organ.parenchyma if organ.parenchyma.count else organ.masses[0]
+
+
+def _union(boxes: Sequence[Box]) -> Box:
+    whole = boxes[0]
+    for box in boxes[1:]:
+        whole = whole.union(box)
+    return whole
+
+
+def _apart(boxes: Sequence[Box]) -> tuple[Box, ...]:
+    """The boxes, with those that overlap joined: a large mass can part a kidney in two."""
+    joined: list[Box] = []
+    for box in boxes:
+        merged = box
+        while touching := [other for other in joined if other.overlaps(merged)]:
+            joined = [other for other in joined if other not in touching]
+            merged = _union([merged, *touching])
+        joined.append(merged)
+    return tuple(joined)

@@ -1,0 +1,90 @@
+"""Export the networks of a training run as a release, measured on patients that it never saw; or show a release's card.
+
+Give --stacks (the folder that the run was trained from) to measure on its held-out patients; phantoms that the run
+has not seen are always measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from renalct import __version__
+from renalct.core.errors import InputError, OutputError
+from renalct.models.cases import phantom_files, stack_files
+from renalct.models.release import Metric, Release, describe, load_release, save_release
+from renalct.models.training import read_run, trained_on, trained_release
+
+SUMMARY = "export the weights of a training run as a release, or show the card of one"
+EPILOG = """examples:
+  renalct weights run -o release --stacks stacks      export, and measure on the held-out patients
+  renalct weights --show                              the card of the starter release
+  renalct weights release --show --json               the card of another, as JSON"""
+_FIRST_UNSEEN_SEED = 900_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `renalct weights`."""
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="a run to export, or a release to show")
+    parser.add_argument("-o", "--output", type=Path, metavar="RELEASE", help="the folder of the new release")
+    parser.add_argument("--show", action="store_true", help="show the card of a release (of the starter by default)")
+    parser.add_argument("--json", action="store_true", help="show the card as JSON")
+    parser.add_argument("--version", default=__version__, help=f"version of the new release ({__version__})")
+    parser.add_argument("--stacks", type=Path, metavar="FOLDER", help="slice stacks with the held-out patients")
+    parser.add_argument(
+        "--phantoms", type=int, default=10, metavar="N", help="how many new phantoms to measure on (10)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show or export."""
+    if arguments.show:
+        release = load_release(arguments.folder)
+        print(json.dumps(describe(release), indent=1) if arguments.json else _card(release))
+        return 0
+    if arguments.folder is None or arguments.output is None:
+        raise InputError("give the folder of a run and, with -o, that of the new release; or --show to see a card")
+    record, split = read_run(arguments.folder)
+    release = trained_release(arguments.folder, version=arguments.version)
+    try:
+        release = save_release(release, arguments.output)
+        metrics = _measure(load_release(arguments.output), arguments, frozenset(split.validation))
+        card = replace(release.card, metrics=metrics, trained_on=trained_on(record, metrics))
+        save_release(replace(release, card=card), arguments.output)
+    except OSError as error:
+        raise OutputError(f"the release cannot be written to {arguments.output} ({error.strerror})") from error
+    print(_card(load_release(arguments.output)))
+    return 0
+
+
+def _measure(release: Release, arguments: argparse.Namespace, held_out: frozenset[str]) -> tuple[Metric, ...]:
+    from renalct.learning.validation import measure_release
+
+    metrics: tuple[Metric, ...] = ()
+    if arguments.stacks:
+        files = [f for f in stack_files(arguments.stacks) if f.patient in held_out]
+        if files:
+            metrics += measure_release(release, files, data="patients held out (slabs of KiTS19)", tell=_tell)
+    if arguments.phantoms:
+        files = list(phantom_files(range(_FIRST_UNSEEN_SEED, _FIRST_UNSEEN_SEED + arguments.phantoms)))
+        metrics += measure_release(release, files, data="synthetic phantoms not trained on", tell=_tell)
+    return metrics
+
+
+def _tell(done: int, of: int) -> None:
+    if done % 5 == 0 or done == of:
+        print(f"measured {done} of {of} cases", flush=True)
+
+
+def _card(release: Release) -> str:
+    card = release.card
+    lines = [
+        f"{card.name} {card.version} (recipe {release.recipe.name}, sha256 {release.digest[:12]})",
+        card.trained_on,
+        card.intended_use,
+        f"Licence: {card.licence}",
+    ]
+    lines += [f"{m.name}: {m.value:.3f} [{m.low:.3f} to {m.high:.3f}], n = {m.n}, {m.data}" for m in card.metrics]
+    return "\n".join([*lines, *card.limits])
