@@ -1,0 +1,1 @@
+"""Tensors: recipes, their networks from MONAI, inference, training and releases."""

@@ -1,0 +1,235 @@
+"""Running a stage's networks: scores on the network's grid, and their way back to the reference grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from monai.inferers.utils import sliding_window_inference
+from numpy.typing import NDArray
+from torch import nn
+
+from renalct.core.grid import Box, Grid
+from renalct.core.labels import Structure
+from renalct.core.volume import CTVolume, Mask
+from renalct.imaging.resample import Interpolation, resample
+from renalct.models.networks import divisor
+from renalct.models.prepare import Input, Scale, field_grid, grown_mm, measure_scale, prepare, prepare_slab
+from renalct.models.recipe import Activation, Masking, Stage
+
+Networks = Sequence[nn.Module]
+Scores = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+Progress = Callable[[float], None]
+"""Told the share that is done, 0 to 1."""
+
+_SLAB_VOXELS = 1 << 22
+_SLICES_AT_ONCE = 8
+_MASSES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Where a localize stage saw kidneys (with their masses): a score of 0 to 255 per voxel of its own grid."""
+
+    grid: Grid
+    scores: NDArray[np.uint8] = field(repr=False)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where the score is above one half."""
+        return self.scores > 127
+
+    def mask_on(self, grid: Grid, box: Box) -> Mask:
+        """Where the score is above one half, on a box of another grid."""
+        target = grid.cropped(box)
+        return Mask(box, resample(self.scores, self.grid, target) > 127.5)
+
+
+@torch.inference_mode()
+def localize(
+    volume: CTVolume, stage: Stage, networks: Networks, *, device: str = "cpu", progress: Progress | None = None
+) -> Located:
+    """Where the kidneys are, from the localize stage's networks."""
+    grid = field_grid(volume.grid, Box.whole(volume.grid.shape), stage)
+    scale = measure_scale(volume, stage.intensity)
+    scores = np.zeros(grid.shape, np.uint8)
+    kidney = [n for n, painted in enumerate(_painted(stage)) if painted is Structure.KIDNEY]
+    slabs = _slabs(grid, _SLICES_AT_ONCE) if stage.geometry.slice_wise else [Box.whole(grid.shape)]
+    for number, slab in enumerate(slabs):
+        array = (
+            prepare_slab(volume, grid, slab, stage, scale=scale)
+            if stage.geometry.slice_wise
+            else prepare(volume, grid, stage, scale=scale)
+        )
+        channels = probabilities(array, stage, networks, device=device, fill=scale.fill)
+        found = channels[kidney].max(axis=0)
+        scores[slab.slices] = np.round(255 * np.clip(found, 0, 1)).astype(np.uint8)
+        if progress:
+            progress((number + 1) / len(slabs))
+    return Located(grid, scores)
+
+
+@torch.inference_mode()
+def segment(
+    volume: CTVolume,
+    boxes: Sequence[Box],
+    stage: Stage,
+    networks: Networks,
+    *,
+    located: Located | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Labels:
+    """`Structure` values on the reference grid: 0 outside the boxes (of kidneys, without margin) and their margins.
+
+    Where the fields of two boxes overlap the earlier one wins. `located` gives the kidneys to a stage that hides
+    everything else, or that segments masses alone.
+    """
+    values = np.zeros(volume.grid.shape, np.uint8)
+    scale = measure_scale(volume, stage.intensity)
+    for number, box in enumerate(boxes):
+        outer = grown_mm(box, volume.grid, stage.margin_mm)
+        found = _segment_field(volume, box, stage, networks, scale=scale, located=located, device=device)
+        if not stage.finds_kidneys and located is not None:
+            kidney = located.mask_on(volume.grid, outer).voxels
+            found[kidney & (found == 0)] = Structure.KIDNEY
+        part = values[outer.slices]
+        np.copyto(part, found, where=part == 0)
+        if progress:
+            progress((number + 1) / len(boxes))
+    return values
+
+
+def _segment_field(
+    volume: CTVolume,
+    box: Box,
+    stage: Stage,
+    networks: Networks,
+    *,
+    scale: Scale,
+    located: Located | None,
+    device: str,
+) -> Labels:
+    """The values on the box with its margin, slab by slab."""
+    outer = grown_mm(box, volume.grid, stage.margin_mm)
+    grid = field_grid(volume.grid, box, stage)
+    mask = located.mask_on(volume.grid, outer) if located and stage.masking is Masking.KIDNEY else None
+    target = volume.grid.cropped(outer)
+    if not stage.geometry.slice_wise:
+        array = prepare(volume, grid, stage, mask=mask, scale=scale)
+        return _back(probabilities(array, stage, networks, device=device, fill=scale.fill), grid, target, stage)
+    slabs = _slabs(grid, _SLICES_AT_ONCE)
+    arrays = (prepare_slab(volume, grid, slab, stage, mask=mask, scale=scale) for slab in slabs)
+    answers = (probabilities(array, stage, networks, device=device, fill=scale.fill) for array in arrays)
+    if stage.geometry.spacing_mm is not None:
+        return _back(np.concatenate(list(answers), axis=-1), grid, target, stage)
+    # on the volume's own voxels there is nothing to interpolate: decide at once, and keep no scores
+    labels = np.concatenate([decide(scores, stage) for scores in answers], axis=-1)
+    back: Labels = resample(labels, grid, target, order=Interpolation.NEAREST)
+    return back
+
+
+def _back(scores: Scores, grid: Grid, target: Grid, stage: Stage) -> Labels:
+    """Decided values on `target`: scores interpolated linearly then decided, one slab at a time."""
+    if stage.geometry.nearest_back:
+        back: Labels = resample(decide(scores, stage), grid, target, order=Interpolation.NEAREST)
+        return back
+    values = np.zeros(target.shape, np.uint8)
+    deep = max(1, _SLAB_VOXELS // (target.shape[0] * target.shape[1]))
+    for slab in _slabs(target, deep):
+        values[slab.slices] = decide(resample(scores, grid, target.cropped(slab)), stage)
+    return values
+
+
+def decide(scores: Scores, stage: Stage) -> Labels:
+    """The `Structure` value at each voxel: the largest of a softmax, or the last target above one half."""
+    painted = np.asarray([int(p) for p in _painted(stage)], np.uint8)
+    if stage.activation is Activation.SOFTMAX:
+        chosen: Labels = painted[np.argmax(scores, axis=0)]
+        return chosen
+    values = np.zeros(scores.shape[1:], np.uint8)
+    for channel, value in zip(scores, painted, strict=True):
+        values[channel > 0.5] = value
+    return values
+
+
+def probabilities(array: Input, stage: Stage, networks: Networks, *, device: str = "cpu", fill: float = -1.0) -> Scores:
+    """Probabilities (output channels, x, y, z) of a prepared field, averaged over the members; float32.
+
+    A slice-wise stage gets its neighbors on both sides with the field (`prepare_slab`) and answers without them.
+    """
+    batch = torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    batch = stacked(batch, stage.geometry.neighbors) if stage.geometry.slice_wise else batch[None]
+    total = torch.zeros(())
+    for network in networks:
+        logits = _slide(batch, stage, network, fill)
+        total = total.to(logits) + _activate(logits, stage)
+    mean = total / len(networks)
+    mean = mean.movedim(0, -1) if stage.geometry.slice_wise else mean[0]
+    scores: Scores = mean.float().cpu().numpy()
+    return scores
+
+
+def stacked(array: torch.Tensor, neighbors: int) -> torch.Tensor:
+    """(c, x, y, n + 2 neighbors) as n slices with their neighbors as channels: (n, c * (1 + 2 neighbors), x, y)."""
+    windows = array.unfold(-1, 1 + 2 * neighbors, 1)
+    return windows.permute(3, 0, 4, 1, 2).flatten(1, 2)
+
+
+def _slide(batch: torch.Tensor, stage: Stage, network: nn.Module, fill: float) -> torch.Tensor:
+    n = batch.ndim - 2
+    if stage.geometry.patch is not None:
+        logits = sliding_window_inference(
+            batch, stage.geometry.patch[:n], len(batch), network,
+            overlap=stage.geometry.overlap, mode="gaussian", padding_mode="constant", cval=fill,
+        )  # fmt: skip
+        assert isinstance(logits, torch.Tensor)
+        return logits
+    shape = batch.shape[2:]
+    extra = [-size % step for size, step in zip(shape, divisor(stage)[:n], strict=True)]
+    pads = [p for side in reversed(extra) for p in (side // 2, side - side // 2)]
+    logits = network(nn.functional.pad(batch, pads, value=fill))
+    inner = tuple(slice(e // 2, e // 2 + size) for e, size in zip(extra, shape, strict=True))
+    result: torch.Tensor = logits[(slice(None), slice(None), *inner)]
+    return result
+
+
+def _activate(logits: torch.Tensor, stage: Stage) -> torch.Tensor:
+    return logits.softmax(1) if stage.activation is Activation.SOFTMAX else logits.sigmoid()
+
+
+@torch.inference_mode()
+def classify_masses(
+    volume: CTVolume, masks: Sequence[Mask], stage: Stage, networks: Networks, *, device: str = "cpu"
+) -> NDArray[np.float64]:
+    """The probability of each of `KNOWN_CLASSES` for each mass, (n, 3); masks are on the volume's grid."""
+    scale = measure_scale(volume, stage.intensity)
+    found = np.zeros((len(masks), len(stage.classes)))
+    for start in range(0, len(masks), _MASSES_AT_ONCE):
+        some = masks[start : start + _MASSES_AT_ONCE]
+        arrays = [mass_input(volume, mask, stage, scale=scale)[0] for mask in some]
+        batch = torch.from_numpy(np.stack(arrays)).to(device)
+        for network in networks:
+            found[start : start + len(some)] += network(batch).double().softmax(1).cpu().numpy()
+    return found / len(networks)
+
+
+def mass_input(volume: CTVolume, mask: Mask, stage: Stage, *, scale: Scale | None = None) -> tuple[Input, Grid]:
+    """What the classifier sees of one mass, and the grid of it."""
+    grid = field_grid(volume.grid, mask.box, stage)
+    return prepare(volume, grid, stage, mask=mask, scale=scale), grid
+
+
+def _painted(stage: Stage) -> list[Structure]:
+    """The label value of each output channel."""
+    background = [Structure.BACKGROUND] if stage.activation is Activation.SOFTMAX else []
+    return background + [target.painted_as for target in stage.targets]
+
+
+def _slabs(grid: Grid, deep: int) -> list[Box]:
+    """The grid cut along its third axis into boxes of at most `deep` slices."""
+    a, b, c = grid.shape
+    return [Box((0, 0, k), (a, b, min(c, k + deep))) for k in range(0, c, deep)]

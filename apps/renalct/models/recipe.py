@@ -1,0 +1,263 @@
+"""A recipe: what a release does at each stage (localize, segment, classify), as values. Numbers stand in `recipes/`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import Enum
+
+from renalct.core.errors import RecipeError
+from renalct.core.labels import KNOWN_CLASSES, MassClass, Region, Structure
+from renalct.models.training_settings import Training
+
+
+class Field(Enum):
+    """What one pass of a network looks at."""
+
+    WHOLE_VOLUME = "whole volume"
+    KIDNEY_REGION = "kidney region"
+    EACH_KIDNEY = "each kidney"
+    EACH_MASS = "each mass"
+
+
+class Resize(Enum):
+    """How a field of any size becomes a fixed shape: each axis on its own, or one scale and padding."""
+
+    STRETCH = "stretch"
+    PAD = "pad"
+
+
+class Masking(Enum):
+    """What a network does not see: nothing, all but the kidneys or the mass; or the mask is a second channel."""
+
+    NONE = "none"
+    KIDNEY = "kidney"
+    MASS = "mass"
+    MASS_CHANNEL = "mass channel"
+
+
+class Target(Enum):
+    """What an output channel of a segmenting network means."""
+
+    KIDNEY_AND_MASS = "kidney and mass"
+    KIDNEY = "kidney"
+    MASS = "mass"
+    TUMOR = "tumor"
+    CYST = "cyst"
+
+    @property
+    def structures(self) -> frozenset[Structure]:
+        """The label values that belong to the target; an angiomyolipoma counts as a tumor."""
+        regions = {
+            Target.KIDNEY_AND_MASS: Region.KIDNEY_AND_MASS,
+            Target.MASS: Region.MASS,
+            Target.TUMOR: Region.TUMOR,
+        }
+        single = {Target.KIDNEY: frozenset({Structure.KIDNEY}), Target.CYST: frozenset({Structure.CYST})}
+        return single[self] if self in single else regions[self].value
+
+    @property
+    def painted_as(self) -> Structure:
+        """The label value written where the target is found; an undivided mass is a tumor until classified."""
+        return {
+            Target.KIDNEY_AND_MASS: Structure.KIDNEY,
+            Target.KIDNEY: Structure.KIDNEY,
+            Target.CYST: Structure.CYST,
+        }.get(self, Structure.TUMOR)
+
+
+class Activation(Enum):
+    """How logits become probabilities: exclusive with a background channel first, or each channel on its own."""
+
+    SOFTMAX = "softmax"
+    SIGMOID = "sigmoid"
+
+
+class Normalization(Enum):
+    """What follows the window: -1 to 1; z-score by the volume's own, or by the training set's, mean and deviation."""
+
+    MINUS_ONE_TO_ONE = "minus one to one"
+    Z_SCORE_OF_VOLUME = "z-score of volume"
+    Z_SCORE_OF_TRAINING_SET = "z-score of training set"
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """CT numbers to network input: clip to a window in HU, or to percentiles of each volume, then normalize."""
+
+    low_hu: float | None = None
+    high_hu: float | None = None
+    percentiles: tuple[float, float] | None = None
+    normalization: Normalization = Normalization.MINUS_ONE_TO_ONE
+    mean_hu: float = 0.0
+    sd_hu: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.percentiles is None) == (self.low_hu is None or self.high_hu is None):
+            raise RecipeError("the intensity needs either low_hu and high_hu, or percentiles, and not both")
+        if self.low_hu is not None and self.high_hu is not None and self.low_hu >= self.high_hu:
+            raise RecipeError(f"the window runs from {self.low_hu} to {self.high_hu} HU; the first must be lower")
+        if self.sd_hu <= 0:
+            raise RecipeError("sd_hu must be above 0")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The grid a network sees: a spacing, a fixed shape, or (both None) the volume's own voxels.
+
+    A spacing with a shape is a window of fixed size in mm around the centre of the field, coarser when the field is
+    larger. A `patch` makes the network slide over the field with that overlap (a share of the patch).
+    `slice_wise` passes axial slices one by one to a 2D network, each with `neighbors` slices below and above it as
+    further channels. Axes run to the patient's right, front and head.
+    """
+
+    spacing_mm: tuple[float, float, float] | None = None
+    shape: tuple[int, int, int] | None = None
+    resize: Resize = Resize.PAD
+    patch: tuple[int, int, int] | None = None
+    overlap: float = 0.5
+    slice_wise: bool = False
+    neighbors: int = 0
+    nearest_back: bool = False
+
+    def __post_init__(self) -> None:
+        if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
+            raise RecipeError(f"spacing_mm is {self.spacing_mm}; every value must be above 0")
+        for name, shape in (("shape", self.shape), ("patch", self.patch)):
+            if shape is not None and min(shape) < 1:
+                raise RecipeError(f"{name} is {shape}; every value must be at least 1")
+        if self.neighbors < 0 or (self.neighbors and not self.slice_wise):
+            raise RecipeError(f"neighbors is {self.neighbors}; only a slice-wise stage has neighbors, 0 or more")
+        if not 0 <= self.overlap < 1:
+            raise RecipeError(f"overlap is {self.overlap}; a share from 0 to below 1 is needed")
+
+
+class Architecture(Enum):
+    """The MONAI network that is built."""
+
+    UNET = "UNet"
+    DYN_UNET = "DynUNet"
+    FLEXIBLE_UNET = "FlexibleUNet"
+    RESNET = "ResNet"
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network: channels per level (capped at `max_channels`), strides and kernels (x, y, z) per level.
+
+    `hidden` is the width of a fully connected layer before the classes (0 for none). `dilated` gives the last two
+    levels of a ResNet dilation instead of stride. `explained_layer` is the level that Grad-CAM reads.
+    """
+
+    architecture: Architecture
+    channels: tuple[int, ...] = ()
+    strides: tuple[tuple[int, int, int], ...] = ()
+    kernels: tuple[tuple[int, int, int], ...] = ()
+    max_channels: int | None = None
+    residual_units: int = 0
+    deep_supervision_heads: int = 0
+    encoder: str = ""
+    hidden: int = 0
+    dropout: float = 0.0
+    dilated: bool = False
+    max_pool: bool = True
+    explained_layer: str = "layer4"
+
+    def __post_init__(self) -> None:
+        levels = len(self.channels)
+        if self.architecture in (Architecture.UNET, Architecture.DYN_UNET):
+            if levels < 2 or len(self.strides) != levels - 1:
+                raise RecipeError(f"{levels} channel levels need {levels - 1} strides, not {len(self.strides)}")
+            if self.kernels and len(self.kernels) != levels:
+                raise RecipeError(f"{levels} channel levels need {levels} kernels, not {len(self.kernels)}")
+        if self.architecture is Architecture.RESNET and levels != 4:
+            raise RecipeError(f"a ResNet has four channel levels, not {levels}")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels per level after the cap."""
+        return tuple(min(c, self.max_channels or c) for c in self.channels)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network's work: where it looks, what it sees, what it answers. `members` networks are averaged."""
+
+    field: Field
+    geometry: Geometry
+    intensity: Intensity
+    network: NetworkSpec
+    targets: tuple[Target, ...] = ()
+    classes: tuple[MassClass, ...] = ()
+    activation: Activation = Activation.SOFTMAX
+    margin_mm: float = 0.0
+    masking: Masking = Masking.NONE
+    context_mm: float = 0.0
+    members: int = 1
+    training: Training = dataclasses.field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        if bool(self.targets) == bool(self.classes):
+            raise RecipeError("a stage has either targets (it segments) or classes (it classifies)")
+        if self.classes and (self.classes != KNOWN_CLASSES or self.field is not Field.EACH_MASS):
+            raise RecipeError("a classifier looks at each mass and answers aml, cystic, solid, in this order")
+        if self.members < 1:
+            raise RecipeError(f"members is {self.members}; at least 1 is needed")
+        if self.margin_mm < 0 or self.context_mm < 0:
+            raise RecipeError("margin_mm and context_mm cannot be negative")
+
+    @property
+    def output_channels(self) -> int:
+        """Channels of the network's answer, the background of a softmax included."""
+        if self.classes:
+            return len(self.classes)
+        return len(self.targets) + (1 if self.activation is Activation.SOFTMAX else 0)
+
+    @property
+    def input_channels(self) -> int:
+        """Channels that the network sees."""
+        return (2 if self.masking is Masking.MASS_CHANNEL else 1) * (1 + 2 * self.geometry.neighbors)
+
+    @property
+    def finds_kidneys(self) -> bool:
+        """Whether a target paints kidney voxels."""
+        return any(target.painted_as is Structure.KIDNEY for target in self.targets)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named system. Without `localize` the segmenting stage sees the whole volume; without `classify` masses keep
+    the class that their structure tells.
+
+    A mass under `smallest_classified_mm` average diameter, or without a class of at least `abstain_below`
+    probability, is `unknown`.
+    """
+
+    name: str
+    source: str
+    segment: Stage
+    localize: Stage | None = None
+    classify: Stage | None = None
+    smallest_classified_mm: float = 5.0
+    abstain_below: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise RecipeError("a recipe needs a name")
+        if self.localize is None and self.segment.field is not Field.WHOLE_VOLUME:
+            raise RecipeError("a recipe without a localize stage segments the whole volume")
+        if self.localize is not None and not self.localize.finds_kidneys:
+            raise RecipeError("the localize stage must have a kidney target")
+        if self.localize is None and not self.segment.finds_kidneys:
+            raise RecipeError("without a localize stage the segment stage must have a kidney target")
+        if self.classify is not None and not self.classify.classes:
+            raise RecipeError("the classify stage needs classes")
+        if not 0 <= self.abstain_below <= 1:
+            raise RecipeError(f"abstain_below is {self.abstain_below}; a probability is needed")
+
+    @property
+    def stages(self) -> tuple[tuple[str, Stage], ...]:
+        """The stages that exist, with their names, in order."""
+        named = (("localize", self.localize), ("segment", self.segment), ("classify", self.classify))
+        return tuple((name, stage) for name, stage in named if stage is not None)

@@ -1,0 +1,28 @@
+"""Recipes by name: each is the base with its differences."""
+
+from __future__ import annotations
+
+import difflib
+
+from renalct.core.errors import RecipeError
+from renalct.models.recipe import Recipe
+from renalct.models.recipes.beheshtifard2023 import BEHESHTIFARD2023, KIDNEY_ONLY
+from renalct.models.recipes.starter import STARTER
+from renalct.models.recipes.zang2021 import ZANG2021, ZANG2021_LITERAL
+from renalct.models.recipes.zhao2023 import ENSEMBLE, LITERAL, ONE_STAGE, ZHAO2023
+
+RECIPES: tuple[Recipe, ...] = (
+    STARTER, ZHAO2023, LITERAL, ONE_STAGE, ENSEMBLE, ZANG2021, ZANG2021_LITERAL, BEHESHTIFARD2023,
+    KIDNEY_ONLY,
+)  # fmt: skip
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name. Raises `RecipeError` with the nearest name for any other."""
+    for recipe in RECIPES:
+        if recipe.name == name:
+            return recipe
+    names = [recipe.name for recipe in RECIPES]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise RecipeError(f"there is no recipe {name!r}; {hint}known: {', '.join(names)}")

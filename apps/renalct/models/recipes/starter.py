@@ -1,0 +1,75 @@
+"""The starter: small 3D networks that two cores can train in an hour and run in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from renalct.core.labels import KNOWN_CLASSES
+from renalct.models.recipe import Architecture, Field, Geometry, Masking, NetworkSpec, Recipe, Stage, Target
+from renalct.models.recipes.base import BASE, WINDOW_FAT, WINDOW_RENAL
+from renalct.models.training_settings import Augmentation, Loss, Optimizer, Training
+
+AUGMENTATION = Augmentation(
+    probability=0.5,
+    rotation_deg=12.0,
+    scale=0.15,
+    mirror=True,
+    noise_hu=25.0,
+    brightness_hu=25.0,
+    contrast=0.25,
+    gamma=0.2,
+    blur_voxels=0.7,
+)
+LOCALIZE = Stage(
+    field=Field.WHOLE_VOLUME,
+    geometry=Geometry(spacing_mm=(3.0, 3.0, 3.0), patch=(112, 112, 1), overlap=0.25, slice_wise=True, neighbors=1),
+    intensity=WINDOW_RENAL,
+    network=NetworkSpec(Architecture.DYN_UNET, channels=(16, 32, 64, 128, 128), strides=((2, 2, 1),) * 4),
+    targets=(Target.KIDNEY_AND_MASS,),
+    training=Training(
+        optimizer=Optimizer.ADAMW,
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+        batch=16,
+        steps=2000,
+        foreground_share=0.5,
+        ema_decay=0.99,
+        clip_gradient=5.0,
+        augmentation=AUGMENTATION,
+    ),
+)
+SEGMENT = Stage(
+    field=Field.EACH_KIDNEY,
+    geometry=Geometry(
+        spacing_mm=(1.25, 1.25, 3.0), patch=(112, 112, 1), overlap=0.25, slice_wise=True, neighbors=1
+    ),  # in the same time a 3D network sees far fewer patients: it had not learned masses when this one had
+    intensity=WINDOW_FAT,
+    network=NetworkSpec(Architecture.DYN_UNET, channels=(24, 48, 96, 192, 256), strides=((2, 2, 1),) * 4),
+    targets=(Target.KIDNEY, Target.TUMOR, Target.CYST),
+    margin_mm=15.0,
+    training=replace(LOCALIZE.training, steps=2400, foreground_share=0.9, time_share=3.0),
+)
+CLASSIFY = Stage(
+    field=Field.EACH_MASS,
+    geometry=Geometry(spacing_mm=(2.0, 2.0, 2.0), shape=(40, 40, 40)),
+    intensity=WINDOW_FAT,
+    network=NetworkSpec(
+        Architecture.RESNET,
+        channels=(16, 32, 64, 128),  # a quarter of ResNet-10
+        dropout=0.1,
+        max_pool=False,
+        explained_layer="layer3",  # cells of 16 mm; the last level's are 32 mm
+    ),
+    classes=KNOWN_CLASSES,
+    masking=Masking.MASS_CHANNEL,
+    training=replace(LOCALIZE.training, loss=Loss.CROSS_ENTROPY, batch=8, steps=1000, label_smoothing=0.05),
+)
+STARTER: Recipe = replace(
+    BASE,
+    name="starter",
+    source="renalct",
+    localize=LOCALIZE,
+    segment=SEGMENT,
+    classify=CLASSIFY,
+    abstain_below=0.5,
+)

@@ -1,0 +1,85 @@
+"""Zhao et al. 2023: kidneys by a 3D U-Net, masses by a second one in each kidney, classes by ResNet-10."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from renalct.core.labels import KNOWN_CLASSES
+from renalct.models.recipe import Field, Geometry, Masking, NetworkSpec, Recipe, Resize, Stage, Target
+from renalct.models.recipes.base import BASE, RESNET_10, UNET_16, WINDOW_ZHAO, WINDOW_ZHAO_LITERAL
+from renalct.models.training_settings import Augmentation, Loss, Optimizer, Training
+
+SHAPE = (128, 128, 128)  # Methods, image preprocessing: every input is resized to 128 x 128 x 128
+
+AUGMENTATION = Augmentation(
+    probability=0.5,  # not stated
+    rotation_deg=10.0,  # Methods: -10 to 10 degrees
+    translation=0.1,  # Methods: horizontal and vertical, -0.1 to 0.1 of the width
+    noise_hu=10.0,  # Methods: random noise; its size is not stated
+)
+TRAINING = Training(
+    loss=Loss.DICE_AND_CROSS_ENTROPY,  # not stated
+    optimizer=Optimizer.ADAM,  # not stated
+    learning_rate=1e-4,  # Methods
+    batch=4,  # Methods
+    steps=400 * 487 // 4,  # Methods: 400 epochs; 487 series in the training set
+    augmentation=AUGMENTATION,
+)
+UNET = replace(UNET_16, channels=(16, 32, 64, 128, 256))  # Methods: filters = 16; the depth is not stated
+
+KIDNEYS = Stage(
+    field=Field.WHOLE_VOLUME,
+    geometry=Geometry(shape=SHAPE, resize=Resize.STRETCH),
+    intensity=WINDOW_ZHAO,
+    network=UNET,
+    targets=(Target.KIDNEY_AND_MASS,),  # kidneys with what grows from them, so that stage 2 sees the whole mass
+    training=TRAINING,
+)
+MASSES = replace(
+    KIDNEYS,
+    field=Field.EACH_KIDNEY,  # Methods: the segmented kidney is cropped
+    targets=(Target.MASS,),
+    margin_mm=10.0,  # not stated
+)
+CLASSIFIER: NetworkSpec = replace(RESNET_10, hidden=128, dropout=0.1)  # Methods: hidden layer of 128, dropout 0.1
+CLASSES = Stage(
+    field=Field.EACH_MASS,
+    geometry=Geometry(shape=SHAPE, resize=Resize.PAD),  # the paper stretches, which hides the shape of the mass
+    intensity=WINDOW_ZHAO,
+    network=CLASSIFIER,
+    classes=KNOWN_CLASSES,
+    masking=Masking.MASS,  # Methods: areas that the mask does not cover are removed
+    training=replace(TRAINING, loss=Loss.CROSS_ENTROPY),
+)
+
+ZHAO2023: Recipe = replace(
+    BASE,
+    name="zhao2023",
+    source="Zhao et al. 2023",
+    localize=KIDNEYS,
+    segment=MASSES,
+    classify=CLASSES,
+    smallest_classified_mm=5.0,  # Results: end to end only for masses over 5 mm
+)
+LITERAL: Recipe = replace(
+    ZHAO2023,
+    name="zhao2023_literal",
+    localize=replace(KIDNEYS, intensity=WINDOW_ZHAO_LITERAL),
+    segment=replace(MASSES, intensity=WINDOW_ZHAO_LITERAL),
+    classify=replace(CLASSES, intensity=WINDOW_ZHAO_LITERAL, geometry=Geometry(shape=SHAPE, resize=Resize.STRETCH)),
+    notes=("the window is the printed one (width 30 HU, level 300 HU), which keeps only what lies near 300 HU",),
+)
+ONE_STAGE: Recipe = replace(
+    ZHAO2023,
+    name="zhao2023_one_stage",  # Supplementary table 3: kidney and mass by one 3D U-Net of the same kind
+    localize=None,
+    segment=replace(KIDNEYS, targets=(Target.KIDNEY, Target.MASS)),
+)
+ENSEMBLE: Recipe = replace(
+    ZHAO2023,
+    name="zhao2023_ensemble",  # named in the abstract alone; we average networks of five seeds
+    localize=replace(KIDNEYS, members=5),
+    segment=replace(MASSES, members=5),
+    classify=replace(CLASSES, members=5),
+    notes=("how the ensemble is made is not in the paper",),
+)

@@ -1,0 +1,187 @@
+"""Inference with networks whose answers are known: thresholds, members, slices, and the way back."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from renalct.core.grid import Box
+from renalct.core.labels import Structure
+from renalct.core.volume import CTVolume
+from renalct.imaging.resample import resample
+from renalct.models.inference import Located, classify_masses, decide, localize, probabilities, segment, stacked
+from renalct.models.prepare import field_grid, grown_mm, measure_scale, prepare, prepare_slab
+from renalct.models.recipe import Activation, Geometry, Intensity, Masking, Target
+from renalct.models.recipes import recipe_named
+from renalct.models.release import random_release
+from shapes import ellipsoid, grid_of, mask_of
+from tiny_recipes import tiny
+from torch import nn
+
+STARTER = recipe_named("starter")
+WINDOW = Intensity(low_hu=-100.0, high_hu=300.0)
+BRIGHT_HU = 100.0  # becomes 0 after the window
+
+
+class BrightIs(nn.Module):
+    """Says `channel` where the input is above 0, else channel 0 (or, for sigmoid outputs, nothing)."""
+
+    def __init__(self, channels: int, channel: int, strength: float = 10.0) -> None:
+        super().__init__()
+        self.channels, self.channel, self.strength = channels, channel, strength
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        bright = (image[:, :1] > 0).float()
+        logits = torch.full((len(image), self.channels, *image.shape[2:]), -self.strength)
+        if self.channel > 0:
+            logits[:, :1] = self.strength * (1 - 2 * bright)
+        logits[:, self.channel : self.channel + 1] = self.strength * (2 * bright - 1)
+        return logits
+
+
+def sphere(spacing=(2.0, 2.0, 4.0), radius=20.0, shape=(50, 50, 25)):
+    grid = grid_of(shape, spacing)
+    inside = ellipsoid(grid, (50, 50, 50), (radius,) * 3)
+    return CTVolume(np.where(inside, 200, -50).astype(np.int16), grid), inside
+
+
+def segmenting(**changes):
+    base = replace(STARTER.segment, intensity=WINDOW, geometry=Geometry(spacing_mm=(1.5, 1.5, 3.0)), margin_mm=8.0)
+    return replace(base, **changes)
+
+
+def test_what_a_network_sees_as_tumor_comes_back_on_the_reference_grid():
+    volume, inside = sphere()
+    found = segment(volume, [Box.around(inside)], segmenting(), [BrightIs(4, 2)])
+    assert found.dtype == np.uint8 and found.shape == volume.grid.shape
+    assert set(np.unique(found)) == {0, Structure.TUMOR}
+    both = np.count_nonzero((found > 0) & inside)
+    assert (
+        2 * both / (np.count_nonzero(found) + np.count_nonzero(inside)) > 0.95
+    )  # of a sphere of 20 mm at 2 x 2 x 4 mm
+
+
+def test_nothing_is_painted_outside_the_boxes_and_their_margin():
+    volume, _ = sphere()
+    box = Box((10, 10, 5), (20, 20, 10))
+    found = segment(volume, [box], segmenting(), [BrightIs(4, 1)])
+    outside = found.copy()
+    outside[box.grown((4, 4, 2), volume.grid.shape).slices] = 0
+    assert found.any() and not outside.any()
+
+
+def test_no_box_gives_an_empty_label_map():
+    volume, _ = sphere()
+    assert not segment(volume, [], segmenting(), [BrightIs(4, 1)]).any()
+
+
+def test_a_stage_that_finds_masses_alone_takes_the_kidneys_from_the_locator():
+    volume, inside = sphere()
+    located = Located(volume.grid, (inside * 255).astype(np.uint8))
+    masses = segmenting(targets=(Target.MASS,), activation=Activation.SIGMOID)
+    nothing = BrightIs(1, 0, strength=-10.0)  # dark is mass
+    found = segment(volume, [Box.around(inside)], masses, [BrightIs(1, 0)], located=located)
+    assert np.count_nonzero(found[inside] == Structure.TUMOR) > 0.9 * np.count_nonzero(inside)
+    found = segment(volume, [Box.around(inside)], masses, [nothing], located=located)
+    assert np.count_nonzero(found[inside] == Structure.KIDNEY) > 0.9 * np.count_nonzero(inside)
+
+
+def test_members_are_averaged_before_the_decision():
+    volume, inside = sphere()
+    sure, unsure = BrightIs(4, 3, strength=10.0), BrightIs(4, 2, strength=0.5)
+    found = segment(volume, [Box.around(inside)], segmenting(members=2), [sure, unsure])
+    assert set(np.unique(found)) == {0, Structure.CYST}
+
+
+def test_the_locator_scores_0_to_255_on_its_own_grid_and_its_mask_comes_back():
+    volume, inside = sphere()
+    stage = replace(STARTER.localize, intensity=WINDOW, geometry=Geometry(spacing_mm=(3.0, 3.0, 3.0)))
+    told = []
+    located = localize(volume, stage, [BrightIs(2, 1)], progress=told.append)
+    assert located.scores.dtype == np.uint8 and located.grid.spacing_mm == (3.0, 3.0, 3.0) and told == [1.0]
+    mask = located.mask_on(volume.grid, Box.whole(volume.grid.shape)).voxels
+    assert 2 * np.count_nonzero(mask & inside) / (np.count_nonzero(mask) + np.count_nonzero(inside)) > 0.9
+
+
+def test_sliding_a_patch_gives_what_one_pass_gives_for_a_pointwise_network():
+    volume, inside = sphere()
+    box = Box.around(inside)
+    slid = segmenting(geometry=Geometry(spacing_mm=(1.5, 1.5, 3.0), patch=(16, 16, 8), overlap=0.25))
+    assert np.array_equal(
+        segment(volume, [box], slid, [BrightIs(4, 1)]), segment(volume, [box], segmenting(), [BrightIs(4, 1)])
+    )
+
+
+def test_slices_together_give_what_each_slice_gives_alone():
+    stage = recipe_named("beheshtifard2023").localize
+    release = random_release(recipe_named("beheshtifard2023"))
+    network = release.networks("localize")
+    hu = np.random.default_rng(0).normal(60, 60, (40, 33, 3)).astype(np.int16)
+    volume = CTVolume(hu, grid_of(hu.shape, (1.0, 1.0, 5.0)))
+    together = probabilities(prepare(volume, volume.grid, stage), stage, network)
+    for k in range(3):
+        one = volume.cropped(Box((0, 0, k), (40, 33, k + 1)))
+        alone = probabilities(prepare(one, one.grid, stage), stage, network)
+        assert np.allclose(together[..., k : k + 1], alone, atol=1e-5)
+
+
+def test_a_stage_that_hides_all_but_the_kidneys_sees_only_them():
+    volume, inside = sphere()
+    half = inside.copy()
+    half[25:] = False
+    located = Located(volume.grid, (half * 255).astype(np.uint8))
+    stage = replace(
+        recipe_named("beheshtifard2023").segment, geometry=Geometry(slice_wise=True), intensity=WINDOW, margin_mm=4.0
+    )
+    assert stage.masking is Masking.KIDNEY
+    found = segment(volume, [Box.around(inside)], replace(stage, network=PADLESS), [BrightIs(1, 0)], located=located)
+    assert np.array_equal(found == Structure.TUMOR, half)
+
+
+PADLESS = tiny(STARTER).segment.network
+
+
+def test_a_softmax_takes_the_largest_and_a_sigmoid_the_last_above_one_half():
+    scores = np.zeros((4, 3, 1, 1), np.float32)
+    scores[:, 0, 0, 0] = (0.4, 0.3, 0.2, 0.1)
+    scores[:, 1, 0, 0] = (0.1, 0.2, 0.3, 0.4)
+    scores[:, 2, 0, 0] = (0.1, 0.4, 0.3, 0.2)
+    assert decide(scores, STARTER.segment).ravel().tolist() == [0, Structure.CYST, Structure.KIDNEY]
+    sigmoid = replace(STARTER.segment, targets=(Target.KIDNEY_AND_MASS, Target.MASS), activation=Activation.SIGMOID)
+    scores = np.asarray([[0.9, 0.9, 0.2], [0.4, 0.6, 0.6]], np.float32).reshape(2, 3, 1, 1)
+    assert decide(scores, sigmoid).ravel().tolist() == [Structure.KIDNEY, Structure.TUMOR, Structure.TUMOR]
+
+
+def test_each_mass_gets_probabilities_that_sum_to_one_whatever_else_is_asked():
+    volume, inside = sphere()
+    release = random_release(tiny(STARTER))
+    stage, networks = release.recipe.classify, release.networks("classify")
+    other = mask_of(ellipsoid(volume.grid, (30, 60, 40), (6, 9, 8)))
+    masks = [mask_of(inside), other] * 5
+    found = classify_masses(volume, masks, stage, networks)
+    assert found.shape == (10, 3) and found.sum(axis=1) == pytest.approx(np.ones(10))
+    assert np.allclose(found[1], classify_masses(volume, [other], stage, networks)[0], atol=1e-5)
+    assert classify_masses(volume, [], stage, networks).shape == (0, 3)
+
+
+def test_a_slice_is_stacked_with_its_neighbors_in_order():
+    array = torch.arange(5.0).reshape(1, 1, 1, 5).expand(1, 2, 3, 5)
+    found = stacked(array, 1)
+    assert found.shape == (3, 3, 2, 3)
+    assert found[:, :, 0, 0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+
+
+def test_slabs_of_slices_give_what_all_slices_at_once_give():
+    volume, inside = sphere()
+    release = random_release(tiny(STARTER))
+    stage, networks = release.recipe.segment, release.networks("segment")
+    box = Box.around(inside)
+    whole = segment(volume, [box], stage, networks)
+    grid = field_grid(volume.grid, box, stage)
+    scale = measure_scale(volume, stage.intensity)
+    all_slices = prepare_slab(volume, grid, Box.whole(grid.shape), stage)
+    scores = probabilities(all_slices, stage, networks, fill=scale.fill)
+    assert scores.shape == (4, *grid.shape) and grid.shape[2] > 8
+    outer = grown_mm(box, volume.grid, stage.margin_mm)
+    expected = decide(resample(scores, grid, volume.grid.cropped(outer)), stage)
+    assert np.mean(whole[outer.slices] == expected) > 0.9999  # but for rounding where two scores are equal

@@ -1,0 +1,153 @@
+"""A training run from the command line: folder, continuation, export and the card."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from renalct.__main__ import main
+from renalct.commands import weights
+from renalct.core.errors import RecipeError
+from renalct.models import recipes, training
+from renalct.models.cases import Origin, phantom_files
+from renalct.models.recipes import recipe_named
+from renalct.models.release import Metric, load_release
+from renalct.models.training import RunPlan, RunRecord, read_run, train, trained_on, trained_release
+from tiny_recipes import tiny
+
+TINY = replace(tiny(recipe_named("starter"), patch=16), name="tiny")
+PLAN = RunPlan(phantoms=2, steps=2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train") / "run"
+    coarse = tuple(replace(f, origin=Origin.SLAB) for f in phantom_files(range(5), spacing_mm=(4.0, 4.0, 6.0)))
+    train(TINY, coarse, folder, plan=PLAN)
+    return folder, coarse
+
+
+def test_a_run_holds_its_recipe_its_split_and_a_checkpoint_per_network(run):
+    folder, _ = run
+    record, split = read_run(folder)
+    assert record.recipe == TINY and (record.training_patients, record.validation_patients) == (4, 1)
+    assert record.split_sha256 == split.sha256
+    assert sorted(p.parent.name for p in folder.glob("*/checkpoint.safetensors")) == [
+        "classify_0",
+        "localize_0",
+        "segment_0",
+    ]
+
+
+def test_a_held_out_patient_is_not_prepared(run):
+    folder, _ = run
+    _, split = read_run(folder)
+    assert not list((folder / "cases").rglob(f"{split.validation[0]}*"))
+    assert list((folder / "cases").rglob(f"{split.training[0]}*"))
+
+
+def test_a_run_goes_on_where_it_was(run):
+    folder, coarse = run
+    told = []
+    train(TINY, coarse, folder, plan=replace(PLAN, steps=3, stages=("localize",)), tell=told.append)
+    assert [(t.stage, t.status.step) for t in told] == [("localize", 3)]
+
+
+def test_another_recipe_or_seed_in_the_same_folder_is_refused(run):
+    folder, coarse = run
+    with pytest.raises(RecipeError, match="another recipe, seed or set of cases"):
+        train(TINY, coarse, folder, plan=replace(PLAN, seed=1))
+
+
+def test_an_unknown_stage_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"no stage 'segmant'; it has localize, segment, classify"):
+        train(TINY, (), tmp_path, plan=RunPlan(stages=("segmant",)))
+
+
+def test_a_network_without_checkpoint_is_named(run, tmp_path):
+    folder, _ = run
+    for name in ("run.json", "split.json"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    with pytest.raises(RecipeError, match="has no checkpoint yet; train the stage localize first"):
+        trained_release(tmp_path, version="1")
+
+
+def test_a_folder_that_holds_no_run_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="holds no training run"):
+        read_run(tmp_path)
+
+
+def record(patients=129) -> RunRecord:
+    return RunRecord(TINY, 0, 100, patients, 30, "abc")
+
+
+def test_the_first_line_names_patients_phantoms_measurement_and_licence():
+    metrics = (Metric("mass Dice", "patients held out", 30, 0.5, 0.4, 0.6), Metric("mass Dice", "phantoms", 9, 1, 1, 1))
+    assert trained_on(record(), metrics) == (
+        "Trained on slices of 129 KiTS19 patients and on 100 synthetic phantoms; "
+        "measured on 30 other patients: mass Dice 0.50 [0.40 to 0.60]; licence CC BY-NC-SA 4.0."
+    )
+    assert "was not measured" in trained_on(record(), ())
+
+
+def test_phantoms_alone_promise_nothing():
+    line = trained_on(record(patients=0), (Metric("mass Dice", "phantoms", 9, 1, 1, 1),))
+    assert line.startswith("Trained on zero patient images") and "no accuracy on patients is known" in line
+
+
+@pytest.fixture
+def tiny_by_name(monkeypatch):
+    """The tiny recipe can be asked for by name, and new phantoms are coarse."""
+    monkeypatch.setattr(recipes, "RECIPES", (*recipes.RECIPES, TINY))
+    monkeypatch.setattr(weights, "phantom_files", partial(phantom_files, spacing_mm=(4.0, 4.0, 6.0)))
+    monkeypatch.setattr(
+        training, "phantom_files", lambda seeds, spacing_mm: phantom_files(seeds, spacing_mm=(4.0, 4.0, 6.0))
+    )
+
+
+def test_train_then_weights_make_a_release_with_measured_metrics(tmp_path, tiny_by_name, capsys):
+    folder, out = str(tmp_path / "run"), str(tmp_path / "release")
+    assert main(["train", "tiny", "-o", folder, "--phantoms", "2", "--steps", "1"]) == 0
+    assert main(["weights", folder, "-o", out, "--phantoms", "1", "--version", "7"]) == 0
+    assert main(["weights", out, "--show", "--json"]) == 0
+    release = load_release(tmp_path / "release")
+    card = json.loads(capsys.readouterr().out[-4000:].partition("\n{")[2].join(("{", "")))
+    assert release.card.version == card["version"] == "7" and card["digest"] == release.digest
+    assert release.card.licence.startswith("Apache-2.0")
+    assert {m.name for m in release.card.metrics} >= {"kidney_and_mass Dice", "mass Dice", "tumor Dice"}
+    assert all(m.n == 1 and "phantom" in m.data for m in release.card.metrics)
+
+
+def test_a_run_is_not_overwritten_nor_continued_by_accident(tmp_path, capsys):
+    assert main(["train", "starter", "-o", str(tmp_path), "--resume"]) == 2
+    assert "holds no run to go on with" in capsys.readouterr().err
+    (tmp_path / "run.json").write_text("{}")
+    assert main(["train", "starter", "-o", str(tmp_path)]) == 2
+    assert "go on with it by --resume" in capsys.readouterr().err
+
+
+def test_weights_without_folders_says_what_to_give(capsys):
+    assert main(["weights"]) == 2
+    assert "give the folder of a run" in capsys.readouterr().err
+
+
+def test_the_card_of_the_starter_is_shown(capsys):
+    assert main(["weights", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert "Trained on" in shown and "Not for clinical use" in shown and "Licence:" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--phantoms", "-1"], "--phantoms is -1; 0 or more is needed"),
+        (["--steps", "0"], "--steps is 0; 1 or more is needed"),
+        (["--device", "tpu"], "there is no device 'tpu' here"),
+        (["--phantoms", "0"], "no training case has what this stage needs"),
+        (["--stacks", "/nowhere"], "holds no slice stacks"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_in_a_sentence(tmp_path, capsys, options, message):
+    assert main(["train", "starter", "-o", str(tmp_path / "run"), *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said
