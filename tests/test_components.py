@@ -83,3 +83,15 @@ def test_organs_and_masses_never_overlap_and_masses_are_sorted(centers, step):
         for mask in (organ.parenchyma, *organ.masses):
             count[mask.box.slices] += mask.voxels
     assert count.max() == 1
+
+
+def test_an_organ_that_is_almost_all_mass_is_no_kidney_where_a_share_of_parenchyma_is_asked_for():
+    grid, values = two_kidneys()
+    second = np.zeros(grid.shape, bool)
+    second[45:] = values[45:] > 0
+    values[second] = Structure.TUMOR
+    values[69:72, 19:22, 19:22] = Structure.KIDNEY  # 27 of some 4900 voxels
+    label_map = LabelMap(values, grid)
+    assert len(separate(label_map, settings=SETTINGS)) == 2
+    (kept,) = separate(label_map, settings=SeparationSettings(1.0, 3.0, min_parenchyma_share=0.05))
+    assert kept.parenchyma.box.stop[0] < 45

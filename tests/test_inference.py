@@ -47,6 +47,7 @@ def sphere(spacing=(2.0, 2.0, 4.0), radius=20.0, shape=(50, 50, 25)):
 
 def segmenting(**changes):
     base = replace(STARTER.segment, intensity=WINDOW, geometry=Geometry(spacing_mm=(1.5, 1.5, 3.0)), margin_mm=8.0)
+    base = replace(base, near_located_mm=None)
     return replace(base, **changes)
 
 
@@ -185,3 +186,49 @@ def test_slabs_of_slices_give_what_all_slices_at_once_give():
     outer = grown_mm(box, volume.grid, stage.margin_mm)
     expected = decide(resample(scores, grid, volume.grid.cropped(outer)), stage)
     assert np.mean(whole[outer.slices] == expected) > 0.9999  # but for rounding where two scores are equal
+
+
+class Watched(BrightIs):
+    """Remembers how large the fields were that it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 1)
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.seen.append(tuple(image.shape[2:]))
+        return super().forward(image)
+
+
+def test_the_locator_does_not_look_at_air_beside_the_patient():
+    volume, inside = sphere()
+    sparse = CTVolume(np.where(inside, volume.hu, -1000).astype(np.int16), volume.grid)
+    geometry = Geometry(spacing_mm=(4.0, 4.0, 4.0), patch=(4, 4, 1), overlap=0.0, slice_wise=True)
+    stage, network = replace(STARTER.localize, intensity=WINDOW, geometry=geometry), Watched()
+    located = localize(sparse, stage, [network])
+    everywhere = localize(sparse, replace(stage, geometry=replace(geometry, patch=None)), [BrightIs(2, 1)])
+    assert np.array_equal(located.mask, everywhere.mask) and located.mask.any()
+    nothing = Watched()
+    air = CTVolume(np.full(volume.grid.shape, -1000, np.int16), volume.grid)
+    assert not localize(air, stage, [nothing]).mask.any() and not nothing.seen
+
+
+def test_near_is_everything_within_a_distance_in_mm():
+    scores = np.zeros((20, 20, 20), np.uint8)
+    scores[10, 10, 10] = 255
+    near = Located(grid_of((20, 20, 20), (2.0, 2.0, 3.0)), scores).near(6.0)
+    assert near.mask[7:14, 10, 10].all() and near.mask[10, 10, 8:13].all()
+    assert not near.mask[6, 10, 10] and not near.mask[10, 10, 7] and not near.mask[8, 8, 8]
+    assert not Located(near.grid, np.zeros_like(scores)).near(6.0).mask.any()
+
+
+def test_what_is_far_from_what_the_locator_saw_is_dropped():
+    volume, inside = sphere()
+    half = inside.copy()
+    half[25:] = False
+    located = Located(volume.grid, (half * 255).astype(np.uint8))
+    box, network = Box.around(inside), [BrightIs(4, 2)]
+    everything = segment(volume, [box], segmenting(), network, located=located) > 0
+    close = segment(volume, [box], segmenting(near_located_mm=6.0), network, located=located) > 0
+    assert np.array_equal(close[:27], everything[:27]) and close[27].any() and everything[29].any()
+    assert not close[29:].any()

@@ -121,7 +121,9 @@ class Cascade:
 
     def characterize(self, volume: CTVolume, segmented: LabelMap, *, other_phases: Sequence[CTVolume] = ()) -> Findings:
         """The kidneys and masses of a segmentation: separated, classified, explained and measured."""
-        organs = separate(segmented, settings=SeparationSettings(min_kidney_ml=_min_kidney_ml(volume)))
+        least_share = self.release.recipe.least_parenchyma_share
+        rules = SeparationSettings(min_kidney_ml=_min_kidney_ml(volume), min_parenchyma_share=least_share)
+        organs = separate(segmented, settings=rules)
         if not organs:
             return Findings()
         centroids = [centroid_mm(_shown(organ), volume.grid) for organ in organs]

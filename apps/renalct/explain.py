@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from monai.visualize.class_activation_maps import GradCAM
 from torch import nn
 
 from renalct.core.findings import ActivationMap

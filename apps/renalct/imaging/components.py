@@ -19,10 +19,12 @@ Booleans = NDArray[np.bool_]
 @dataclass(frozen=True)
 class SeparationSettings:
     """What counts as an object. A kidney (with its masses) has at least `min_kidney_ml`; a mass at least
-    `min_mass_diameter_mm` as the diameter of the sphere of equal volume."""
+    `min_mass_diameter_mm` as the diameter of the sphere of equal volume. At least `min_parenchyma_share` of a kidney
+    with its masses is parenchyma."""
 
     min_kidney_ml: float = 10.0
     min_mass_diameter_mm: float = 3.0
+    min_parenchyma_share: float = 0.0
 
     @property
     def min_mass_ml(self) -> float:
@@ -53,6 +55,8 @@ def separate(label_map: LabelMap, *, settings: SeparationSettings = SeparationSe
     voxel_ml = label_map.grid.voxel_ml
     organs = []
     for box, organ in _components(organ_or_mass, settings.min_kidney_ml / voxel_ml):
+        if np.count_nonzero(organ & ~mass[box.slices]) < settings.min_parenchyma_share * np.count_nonzero(organ):
+            continue
         whole = ndimage.binary_fill_holes(organ)
         kept = [
             (sub.shifted(box.start), part)

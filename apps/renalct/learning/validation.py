@@ -79,8 +79,7 @@ def measure_release(
 
 
 def _overlaps(cascade: Cascade, case: Case) -> list[Overlap]:
-    regions = cascade.localize(case.volume)
-    predicted = cascade.segment(case.volume, regions)
+    predicted = cascade.run(case.volume).label_map
     return [overlap(predicted, case.label_map, region) for region in _REGIONS]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import nn
 
 from renalct.core.grid import Box, Grid
@@ -42,6 +43,16 @@ class Located:
         """Where the score is above one half."""
         return self.scores > 127
 
+    def near(self, distance_mm: float) -> Located:
+        """Everything within a distance of where the score is above one half, with a score of 255."""
+        seen = self.mask
+        box = grown_mm(Box.around(seen), self.grid, distance_mm)
+        scores = np.zeros(self.grid.shape, np.uint8)
+        if seen.any():
+            distance = ndimage.distance_transform_edt(~seen[box.slices], self.grid.spacing_mm)
+            scores[box.slices][distance <= distance_mm] = 255
+        return Located(self.grid, scores)
+
     def mask_on(self, grid: Grid, box: Box) -> Mask:
         """Where the score is above one half, on a box of another grid."""
         target = grid.cropped(box)
@@ -64,12 +75,23 @@ def localize(
             if stage.geometry.slice_wise
             else prepare(volume, grid, stage, scale=scale)
         )
-        channels = probabilities(array, stage, networks, device=device, fill=scale.fill)
-        found = channels[kidney].max(axis=0)
-        scores[slab.slices] = np.round(255 * np.clip(found, 0, 1)).astype(np.uint8)
+        body = _body(array, stage, scale.fill)
+        if body.shape[0] and body.shape[1]:
+            channels = probabilities(array[:, *body.slices], stage, networks, device=device, fill=scale.fill)
+            inner = Box((*body.start[:2], slab.start[2]), (*body.stop[:2], slab.stop[2]))
+            scores[inner.slices] = np.round(255 * np.clip(channels[kidney].max(axis=0), 0, 1)).astype(np.uint8)
         if progress:
             progress((number + 1) / len(slabs))
     return Located(grid, scores)
+
+
+def _body(array: Input, stage: Stage, fill: float) -> Box:
+    """The box of what is not air, across all slices: a network that slides need not look beside the patient."""
+    _, nx, ny, nz = array.shape
+    if stage.geometry.patch is None:
+        return Box.whole((nx, ny, nz))
+    box = Box.around((array > fill).any(axis=(0, 3), keepdims=True)[0])
+    return Box(box.start, (*box.stop[:2], nz))
 
 
 @torch.inference_mode()
@@ -90,9 +112,12 @@ def segment(
     """
     values = np.zeros(volume.grid.shape, np.uint8)
     scale = measure_scale(volume, stage.intensity)
+    near = located.near(stage.near_located_mm) if located and stage.near_located_mm is not None else None
     for number, box in enumerate(boxes):
         outer = grown_mm(box, volume.grid, stage.margin_mm)
         found = _segment_field(volume, box, stage, networks, scale=scale, located=located, device=device)
+        if near is not None:
+            found[~near.mask_on(volume.grid, outer).voxels] = Structure.BACKGROUND
         if not stage.finds_kidneys and located is not None:
             kidney = located.mask_on(volume.grid, outer).voxels
             found[kidney & (found == 0)] = Structure.KIDNEY

@@ -181,7 +181,10 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class Stage:
-    """One network's work: where it looks, what it sees, what it answers. `members` networks are averaged."""
+    """One network's work: where it looks, what it sees, what it answers. `members` networks are averaged.
+
+    A segmenting stage keeps nothing farther than `near_located_mm` from what the localize stage saw (None: everything).
+    """
 
     field: Field
     geometry: Geometry
@@ -193,6 +196,7 @@ class Stage:
     margin_mm: float = 0.0
     masking: Masking = Masking.NONE
     context_mm: float = 0.0
+    near_located_mm: float | None = None
     members: int = 1
     training: Training = dataclasses.field(default_factory=Training)
 
@@ -203,8 +207,8 @@ class Stage:
             raise RecipeError("a classifier looks at each mass and answers aml, cystic, solid, in this order")
         if self.members < 1:
             raise RecipeError(f"members is {self.members}; at least 1 is needed")
-        if self.margin_mm < 0 or self.context_mm < 0:
-            raise RecipeError("margin_mm and context_mm cannot be negative")
+        if min(self.margin_mm, self.context_mm, self.near_located_mm or 0.0) < 0:
+            raise RecipeError("margin_mm, context_mm and near_located_mm cannot be negative")
 
     @property
     def output_channels(self) -> int:
@@ -230,7 +234,7 @@ class Recipe:
     the class that their structure tells.
 
     A mass under `smallest_classified_mm` average diameter, or without a class of at least `abstain_below`
-    probability, is `unknown`.
+    probability, is `unknown`. An organ of which less than `least_parenchyma_share` is kidney tissue is no kidney.
     """
 
     name: str
@@ -240,6 +244,7 @@ class Recipe:
     classify: Stage | None = None
     smallest_classified_mm: float = 5.0
     abstain_below: float = 0.0
+    least_parenchyma_share: float = 0.0
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -255,6 +260,8 @@ class Recipe:
             raise RecipeError("the classify stage needs classes")
         if not 0 <= self.abstain_below <= 1:
             raise RecipeError(f"abstain_below is {self.abstain_below}; a probability is needed")
+        if not 0 <= self.least_parenchyma_share < 1:
+            raise RecipeError(f"least_parenchyma_share is {self.least_parenchyma_share}; a share below 1 is needed")
 
     @property
     def stages(self) -> tuple[tuple[str, Stage], ...]:

@@ -30,6 +30,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 _SPOTS = 400
 _WEIGHT = {Origin.SLAB: 5.0, Origin.PHANTOM: 4.0, Origin.SINGLE_SLICE: 1.5, Origin.VOLUME: 1.0}
 _REGION_MM = 45.0
+_SPOT_SHARES = (1.0, 2.0)  # kidney, masses: there are fewer masses
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,9 +195,9 @@ class Sampler:
     def _patch(self, case: Prepared, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         shape = patch_shape(self.stage)
         size = np.asarray(case.labels.shape)
-        spots = [s for s in case.spots if len(s)]
-        if spots and rng.random() < self.stage.training.foreground_share:
-            some = spots[int(rng.integers(len(spots)))]
+        weights = np.asarray([share if len(s) else 0.0 for s, share in zip(case.spots, _SPOT_SHARES, strict=True)])
+        if weights.any() and rng.random() < self.stage.training.foreground_share:
+            some = case.spots[int(rng.choice(len(weights), p=weights / weights.sum()))]
             center = some[int(rng.integers(len(some)))] + np.rint(rng.uniform(-0.3, 0.3, 3) * shape).astype(int)
         else:
             center = np.asarray([int(rng.integers(n)) for n in size])
