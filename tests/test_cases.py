@@ -50,3 +50,9 @@ def test_a_phantom_is_made_when_it_is_loaded_and_the_same_each_time():
     for mass in case.masses:
         inside = case.label_map.values[mass.mask.box.slices][mass.mask.voxels]
         assert np.count_nonzero(inside == mass.mass_class.structure) > 0
+
+
+def test_no_mass_of_a_phantom_is_under_5_mm_even_where_the_field_cuts_it_off():
+    for file in phantom_files(range(900_105, 900_109), spacing_mm=(3.0, 3.0, 3.0)):
+        for case in file.load():
+            assert all(mass.mask.count * case.volume.grid.voxel_ml >= 0.065 for mass in case.masses)

@@ -128,7 +128,8 @@ class _Made:
             thick = max(settings.spacing_mm[2], self.spacing_mm[2])
             settings = replace(settings, spacing_mm=(*self.spacing_mm[:2], thick), slice_thickness_mm=None)
         phantom = make_phantom(settings, seed=self.seed)
-        masses = tuple(LabelledMass(m.mask, m.mass_class) for m in phantom.masses)
+        least = _SMALLEST_MASS_ML / phantom.label_map.grid.voxel_ml  # what the field's edge left of one is not a mass
+        masses = tuple(LabelledMass(m.mask, m.mass_class) for m in phantom.masses if m.mask.count >= least)
         name = f"phantom_{self.seed:05d}"
         return (Case(name, name, Origin.PHANTOM, phantom.volumes[0], phantom.label_map, masses),)
 

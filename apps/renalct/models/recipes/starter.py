@@ -62,12 +62,13 @@ CLASSIFY = Stage(
         explained_layer="layer3",  # cells of 16 mm; the last level's are 32 mm
     ),
     classes=KNOWN_CLASSES,
-    masking=Masking.MASS_CHANNEL,
+    masking=Masking.MASS,  # with few masses to learn from, what surrounds one misleads
+    context_mm=4.0,
     training=replace(
         LOCALIZE.training,
         loss=Loss.CROSS_ENTROPY,
         batch=8,
-        steps=2500,
+        steps=2000,
         label_smoothing=0.05,
         # CT numbers tell the classes apart (fat, water, enhancing tissue): they may move no more than scanners differ
         augmentation=replace(AUGMENTATION, brightness_hu=8.0, contrast=0.04, gamma=0.0, rotation_deg=25.0, scale=0.2),
