@@ -54,6 +54,14 @@ def test_a_mass_under_the_minimum_becomes_nothing_but_its_hole_is_filled():
     assert first.masses == () and first.parenchyma.voxels[tuple(20 - s for s in first.parenchyma.box.start)]
 
 
+def test_a_third_organ_is_a_kidney_only_when_it_is_a_quarter_as_large_as_the_largest():
+    for radius, kidneys in ((5.0, 2), (8.0, 3)):  # 12 x 10 x 15 mm is the largest: a quarter of it is a 7.7 mm sphere
+        grid, values = two_kidneys()
+        values[ellipsoid(grid, (46, 9, 9), (radius, radius, radius))] = Structure.KIDNEY
+        organs = separate(LabelMap(values, grid), settings=SeparationSettings(min_kidney_ml=0.1))
+        assert len(organs) == kidneys
+
+
 def test_a_hole_in_a_kidney_becomes_parenchyma():
     grid, values = two_kidneys()
     filled = np.count_nonzero(values)

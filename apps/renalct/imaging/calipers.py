@@ -64,12 +64,14 @@ def _face_centers(mask: NDArray[Any]) -> Points:
         last = mask.shape[axis] - np.argmax(np.flip(mask, axis), axis=axis)[lines] - 0.5
         for ends in (first, last):
             points.append(np.stack([*lines[:axis], ends, *lines[axis:]], axis=1))
-    return np.concatenate(points).astype(np.float64)
+    together: Points = np.concatenate(points).astype(np.float64)
+    return together
 
 
 def _hull(points: Points) -> Points:
     vertices: NDArray[np.intp] = ConvexHull(points).vertices
-    return points[vertices]
+    hull: Points = points[vertices]
+    return hull
 
 
 def _farthest(hull: Points) -> tuple[float, Points, Points]:

@@ -14,6 +14,7 @@ from renalct.core.labels import Region
 from renalct.core.volume import LabelMap, Mask
 
 Booleans = NDArray[np.bool_]
+_THIRD_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,18 @@ class Organ:
     parenchyma: Mask = field(repr=False)
     masses: tuple[Mask, ...] = field(repr=False)
 
+    @property
+    def voxels(self) -> int:
+        """Voxels of the kidney with its masses."""
+        return self.parenchyma.count + sum(mass.count for mass in self.masses)
+
 
 def separate(label_map: LabelMap, *, settings: SeparationSettings = SeparationSettings()) -> tuple[Organ, ...]:
     """The kidneys, largest first, each with its masses, largest first.
 
     Kidney and mass voxels that touch (26 neighbours) form one organ; smaller organs, and masses outside every organ,
-    are dropped. Holes inside an organ become parenchyma. A patient may have any number of kidneys, none included.
+    are dropped. Holes inside an organ become parenchyma. A patient may have any number of kidneys, none included; a
+    third or later one counts when it has at least a quarter of the voxels of the largest.
     """
     everything = Box.around(label_map.values > 0)
     values = label_map.values[everything.slices]
@@ -71,7 +78,7 @@ def separate(label_map: LabelMap, *, settings: SeparationSettings = SeparationSe
                 tuple(Mask(sub.shifted(everything.start), part) for sub, part in kept),
             )
         )
-    return tuple(organs)
+    return tuple(organ for n, organ in enumerate(organs) if n < 2 or organ.voxels >= _THIRD_SHARE * organs[0].voxels)
 
 
 def component_boxes(mask: Booleans, *, min_voxels: float) -> list[Box]:

@@ -48,7 +48,8 @@ class _AxisMap:
     @property
     def nearest(self) -> NDArray[np.intp]:
         rounded = np.floor(self.centers + 0.5).astype(np.intp)
-        return np.clip(rounded, 0, self.source_length - 1)
+        clipped: NDArray[np.intp] = np.clip(rounded, 0, self.source_length - 1)
+        return clipped
 
     def weights(self) -> tuple[slice, Float32]:
         """The source range that is needed, and a matrix (target, source range) of weights whose rows sum to 1."""
