@@ -128,8 +128,8 @@ class Analysis:
             target.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
             for index in target.get("DimensionIndexSequence", []):
                 index.DimensionOrganizationUID = organization
-        if "Rows" in target and "BodyPartExamined" in self.source.first:
-            target.BodyPartExamined = self.source.first.BodyPartExamined
+        if "Rows" in target:  # where the source does not say, what is shown does: kidneys lie in the abdomen
+            target.BodyPartExamined = self.source.first.get("BodyPartExamined") or "ABDOMEN"
         restore_references(self.source, target)
 
     def _equipment(self) -> ContributingEquipment:
