@@ -21,7 +21,6 @@ from renalct.formats.output_folder import output_folder
 from renalct.synthetic.phantom import Phantom, PhantomSettings, demo_settings, make_phantom, random_settings
 from renalct.synthetic.study import MARKER, describe, write_phantom_study
 
-SUMMARY = "write a synthetic CT study with kidneys and masses, as DICOM or NIfTI"
 EPILOG = """examples:
   renalct phantom -o study                                the study of the demonstration, as DICOM
   renalct phantom -o made --kind random --seed 7          another patient, phase, slice thickness and masses

@@ -17,7 +17,6 @@ from renalct.models.cases import CaseFile, single_slice_files, stack_files
 from renalct.models.recipes import RECIPES, recipe_named
 from renalct.models.training import RUN, RunPlan, Told, train
 
-SUMMARY = "train a recipe into a release"
 EPILOG = """examples:
   renalct train starter -o run --stacks STACKS --single-slices SLICES --phantoms 286 --workers 2
   renalct train starter -o run --resume --minutes 30      go on for half an hour"""

@@ -17,7 +17,6 @@ from renalct.models.cases import phantom_files, stack_files
 from renalct.models.release import Metric, Release, describe, load_release, save_release
 from renalct.models.training import read_run, trained_on, trained_release
 
-SUMMARY = "export the weights of a training run as a release, or show the card of one"
 EPILOG = """examples:
   renalct weights run -o release --stacks stacks      export, and measure on the held-out patients
   renalct weights --show                              the card of the starter release

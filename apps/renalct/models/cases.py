@@ -1,4 +1,4 @@
-"""Training cases: images with labels, from patients' slice stacks, NIfTI pairs and phantoms; and their split."""
+"""Training cases: images with labels, from patients' slice stacks and phantoms; and their split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from renalct.core.grid import Box
 from renalct.core.labels import MassClass, Structure
 from renalct.core.volume import CTVolume, LabelMap, Mask
 from renalct.formats.kits import SliceStack, read_single_slices, read_stack, stack_folders
-from renalct.formats.nifti import read_label_map, read_volume
 from renalct.synthetic.phantom import make_phantom, random_settings
 
 _SMALLEST_MASS_ML = 0.065  # a sphere of 5 mm
@@ -29,7 +28,6 @@ class Origin(Enum):
 
     SLAB = "slab of a patient"
     SINGLE_SLICE = "single slice of a patient"
-    VOLUME = "volume of a patient"
     PHANTOM = "phantom"
 
 
@@ -76,11 +74,6 @@ def single_slice_files(folder: Path) -> tuple[CaseFile, ...]:
     )
 
 
-def nifti_file(image: Path, labels: Path, *, patient: str) -> CaseFile:
-    """A whole volume with its label map, both NIfTI."""
-    return CaseFile(f"{patient}_volume", patient, Origin.VOLUME, _Pair(image, labels, patient))
-
-
 def phantom_files(seeds: range, *, spacing_mm: tuple[float, float, float] | None = None) -> tuple[CaseFile, ...]:
     """Phantoms, one per seed, each its own patient; at `spacing_mm` instead of a clinical spacing where given."""
     return tuple(
@@ -104,17 +97,6 @@ class _Given:
 
     def __call__(self) -> tuple[Case, ...]:
         return (_stack_case(self.stack, f"{self.stack.case}_single", Origin.SINGLE_SLICE),)
-
-
-@dataclass(frozen=True)
-class _Pair:
-    image: Path
-    labels: Path
-    patient: str
-
-    def __call__(self) -> tuple[Case, ...]:
-        name = f"{self.patient}_volume"
-        return (Case(name, self.patient, Origin.VOLUME, read_volume(self.image), read_label_map(self.labels)),)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from renalct.models.recipe import Activation, Field, Masking, Stage
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 _SPOTS = 400
-_WEIGHT = {Origin.SLAB: 5.0, Origin.PHANTOM: 4.0, Origin.SINGLE_SLICE: 1.5, Origin.VOLUME: 1.0}
+_WEIGHT = {Origin.SLAB: 5.0, Origin.PHANTOM: 4.0, Origin.SINGLE_SLICE: 1.5}
 _REGION_MM = 45.0
 _SPOT_SHARES = (1.0, 2.0)  # kidney, masses: there are fewer masses
 
