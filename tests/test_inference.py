@@ -94,6 +94,23 @@ def test_members_are_averaged_before_the_decision():
     assert set(np.unique(found)) == {0, Structure.CYST}
 
 
+def test_an_image_and_its_mirror_image_are_averaged_when_asked():
+    class Sides(torch.nn.Module):
+        """Sure of a tumor in the first half along x, of nothing in the second."""
+
+        def forward(self, x):
+            logits = torch.zeros(len(x), 4, *x.shape[2:])
+            half = x.shape[2] // 2
+            logits[:, 2, :half], logits[:, 0, half:] = 9.0, 9.0
+            return logits
+
+    array = np.zeros((1, 8, 4, 4), np.float32)
+    one_sided = probabilities(array, segmenting(), [Sides()])
+    both = probabilities(array, segmenting(mirror_averaged=True), [Sides()])
+    assert one_sided[2, 0].min() > 0.9 and one_sided[2, -1].max() < 0.1
+    assert np.allclose(both[2], one_sided[2].mean(), atol=1e-5)
+
+
 def test_the_locator_scores_0_to_255_on_its_own_grid_and_its_mask_comes_back():
     volume, inside = sphere()
     stage = replace(STARTER.localize, intensity=WINDOW, geometry=Geometry(spacing_mm=(3.0, 3.0, 3.0)))

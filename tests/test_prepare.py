@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from renalct.core.errors import RecipeError
 from renalct.core.grid import Box, Grid
 from renalct.core.volume import CTVolume, Mask
 from renalct.models.prepare import field_grid, grown_mm, mask_on, measure_scale, mirrored, prepare, prepare_slab
@@ -40,6 +41,32 @@ def test_a_spacing_covers_the_field_about_its_middle(shape):
     assert np.allclose(middle_mm(target), middle_mm(grid))
     extent = np.asarray(target.shape) * target.spacing_mm
     assert np.all(np.abs(extent - np.asarray(shape) * grid.spacing_mm) <= np.asarray(target.spacing_mm))
+
+
+@pytest.mark.parametrize(
+    ("thick_mm", "slices", "spacing_mm", "first", "count"),
+    [
+        (5.0, 7, 5.0, 0, 7),  # thicker than asked for: every slice
+        (1.0, 10, 3.0, 0, 4),  # 0, 3, 6, 9
+        (1.0, 9, 3.0, 1, 3),  # 1, 4, 7
+        (2.5, 1, 2.5, 0, 1),
+    ],
+)
+def test_whole_slices_are_the_volume_s_own(thick_mm, slices, spacing_mm, first, count):
+    volume = volume_of(np.broadcast_to(10 * np.arange(slices), (8, 8, slices)), (1.0, 1.0, thick_mm))
+    whole = stage(spacing_mm=(2.0, 2.0, 3.0), slice_wise=True, whole_slices=True)
+    target = field_grid(volume.grid, Box.whole((8, 8, slices)), whole)
+    assert target.spacing_mm == (2.0, 2.0, spacing_mm) and target.shape == (4, 4, count)
+    step = round(spacing_mm / thick_mm)
+    seen = volume.grid.to_index(target.to_patient([(0, 0, n) for n in range(count)]))[:, 2]
+    assert np.allclose(seen, first + step * np.arange(count))
+    if step == 1:
+        assert np.allclose(prepare(volume, target, whole)[0, 1, 1] * 200 + 100, 10 * np.arange(slices), atol=1e-3)
+
+
+def test_whole_slices_need_a_spacing():
+    with pytest.raises(RecipeError, match="whole_slices"):
+        Geometry(whole_slices=True)
 
 
 def test_a_single_thin_slice_keeps_its_values():

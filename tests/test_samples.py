@@ -117,6 +117,30 @@ def test_a_patch_far_outside_is_empty():
     assert (image == -1).all() and not labels.any()
 
 
+def test_most_samples_lie_inside_their_image(pools):
+    stage = replace(RECIPE.segment, geometry=replace(RECIPE.segment.geometry, patch=(16, 16, 1)))
+    training = replace(stage.training, foreground_share=1.0, augmentation=Augmentation(), batch=16)
+    sampler = Sampler(replace(stage, training=training), pools["segment"])
+    images = torch.cat([sampler.batch(n)[0] for n in range(4)])
+    beyond = (images[:, 1] == sampler.pool[0].fill).all(dim=1).any(dim=1)  # with columns beyond the image's edge
+    assert beyond.float().mean() < 0.35
+
+
+def test_a_mass_of_another_case_is_pasted_when_asked(pools, tmp_path):
+    healthy = made_case("healthy")
+    values = np.minimum(healthy.label_map.values, 1)
+    healthy = replace(healthy, label_map=LabelMap(values, healthy.label_map.grid), masses=())
+    prepare_cases([file_of(healthy)], RECIPE.stages, tmp_path / "more")
+    pool = (*read_prepared(tmp_path / "more" / "segment"), *pools["segment"])
+
+    def tumors(share: float) -> int:
+        training = replace(RECIPE.segment.training, pasted_share=share, foreground_share=1.0)
+        sampler = Sampler(replace(RECIPE.segment, training=training), pool[:1] if share == 0 else pool)
+        return sum(int((target == 2).flatten(1).any(dim=1).sum()) for target in (sampler.batch(n)[1] for n in range(2)))
+
+    assert tumors(0.0) == 0 and tumors(1.0) > 16
+
+
 def test_targets_count_an_angiomyolipoma_as_a_tumor():
     labels = np.asarray([0, 1, 2, 3, 4], np.uint8).reshape(5, 1, 1)
     assert targets_of(labels, RECIPE.segment).ravel().tolist() == [0, 1, 2, 3, 2]

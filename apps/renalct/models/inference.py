@@ -182,17 +182,17 @@ def decide(scores: Scores, stage: Stage) -> Labels:
 
 
 def probabilities(array: Input, stage: Stage, networks: Networks, *, device: str = "cpu", fill: float = -1.0) -> Scores:
-    """Probabilities (output channels, x, y, z) of a prepared field, averaged over the members; float32.
+    """Probabilities (output channels, x, y, z) of a prepared field, averaged over members and mirror images; float32.
 
     A slice-wise stage gets its neighbors on both sides with the field (`prepare_slab`) and answers without them.
     """
     batch = torch.from_numpy(np.ascontiguousarray(array)).to(device)
     batch = stacked(batch, stage.geometry.neighbors) if stage.geometry.slice_wise else batch[None]
-    total = torch.zeros(())
-    for network in networks:
-        logits = _slide(batch, stage, network, fill)
-        total = total.to(logits) + _activate(logits, stage)
-    mean = total / len(networks)
+    answers = [_activate(_slide(batch, stage, network, fill), stage) for network in networks]
+    if stage.mirror_averaged:
+        turned = batch.flip(2)
+        answers += [_activate(_slide(turned, stage, network, fill), stage).flip(2) for network in networks]
+    mean = torch.stack(answers).mean(dim=0)
     mean = mean.movedim(0, -1) if stage.geometry.slice_wise else mean[0]
     scores: Scores = mean.float().cpu().numpy()
     return scores

@@ -76,10 +76,21 @@ def field_grid(grid: Grid, box: Box, stage: Stage) -> Grid:
     if geometry.spacing_mm is not None:
         extent_mm = np.asarray(field.shape) * np.asarray(field.spacing_mm)
         least = geometry.patch if geometry.patch and stage.field is not Field.WHOLE_VOLUME else (1, 1, 1)
-        n = np.maximum(least, np.round(extent_mm / np.asarray(geometry.spacing_mm))).astype(int)
+        spacing = np.asarray(geometry.spacing_mm)
+        n = np.maximum(least, np.round(extent_mm / spacing)).astype(int)
         center = (np.asarray(field.shape) - 1) / 2  # also a single thin slice has its voxel in the middle
-        return window_grid(field, center, (int(n[0]), int(n[1]), int(n[2])), np.asarray(geometry.spacing_mm))
+        if geometry.whole_slices:
+            step, first, n[2] = _slice_steps(field, geometry.spacing_mm[2])
+            spacing[2], center[2] = step * field.spacing_mm[2], first + step * (n[2] - 1) / 2
+        return window_grid(field, center, (int(n[0]), int(n[1]), int(n[2])), spacing)
     return field
+
+
+def _slice_steps(field: Grid, spacing_mm: float) -> tuple[int, int, int]:
+    """Every how many slices of the field, from which on, and how many slices that are."""
+    step = max(1, round(spacing_mm / field.spacing_mm[2]))
+    count = -(-field.shape[2] // step)
+    return step, (field.shape[2] - 1 - step * (count - 1)) // 2, count
 
 
 def _fixed_shape(field: Grid, geometry: Geometry) -> Grid:

@@ -108,7 +108,8 @@ class Geometry:
     A spacing with a shape is a window of fixed size in mm around the centre of the field, coarser when the field is
     larger. A `patch` makes the network slide over the field with that overlap (a share of the patch).
     `slice_wise` passes axial slices one by one to a 2D network, each with `neighbors` slices below and above it as
-    further channels. Axes run to the patient's right, front and head.
+    further channels. `whole_slices` rounds the third spacing to a whole number of the volume's own slices (at least
+    one), so that no slice is interpolated. Axes run to the patient's right, front and head.
     """
 
     spacing_mm: tuple[float, float, float] | None = None
@@ -118,6 +119,7 @@ class Geometry:
     overlap: float = 0.5
     slice_wise: bool = False
     neighbors: int = 0
+    whole_slices: bool = False
     nearest_back: bool = False
 
     def __post_init__(self) -> None:
@@ -128,6 +130,8 @@ class Geometry:
                 raise RecipeError(f"{name} is {shape}; every value must be at least 1")
         if self.neighbors < 0 or (self.neighbors and not self.slice_wise):
             raise RecipeError(f"neighbors is {self.neighbors}; only a slice-wise stage has neighbors, 0 or more")
+        if self.whole_slices and (self.spacing_mm is None or self.shape is not None):
+            raise RecipeError("whole_slices needs a spacing_mm, and no shape")
         if not 0 <= self.overlap < 1:
             raise RecipeError(f"overlap is {self.overlap}; a share from 0 to below 1 is needed")
 
@@ -181,7 +185,8 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class Stage:
-    """One network's work: where it looks, what it sees, what it answers. `members` networks are averaged.
+    """One network's work: where it looks, what it sees, what it answers. `members` networks are averaged, and with
+    `mirror_averaged` the answers to an image and to its mirror image (left and right exchanged).
 
     A segmenting stage keeps nothing farther than `near_located_mm` from what the localize stage saw (None: everything).
     """
@@ -198,6 +203,7 @@ class Stage:
     context_mm: float = 0.0
     near_located_mm: float | None = None
     members: int = 1
+    mirror_averaged: bool = False
     training: Training = dataclasses.field(default_factory=Training)
 
     def __post_init__(self) -> None:

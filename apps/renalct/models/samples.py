@@ -23,13 +23,15 @@ from renalct.imaging.resample import Interpolation, resample
 from renalct.models.augment import augment
 from renalct.models.cases import Case, CaseFile, Origin
 from renalct.models.inference import mass_input, stacked
+from renalct.models.mixing import paste_mass
 from renalct.models.prepare import field_grid, grown_mm, measure_scale, mirrored, prepare
 from renalct.models.recipe import Activation, Field, Masking, Stage
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 _SPOTS = 400
-_WEIGHT = {Origin.SLAB: 5.0, Origin.PHANTOM: 4.0, Origin.SINGLE_SLICE: 1.5}
+_WEIGHT = {Origin.SLAB: 6.0, Origin.PHANTOM: 3.0, Origin.SINGLE_SLICE: 1.5}
 _REGION_MM = 45.0
+_WITHIN_SHARE = 0.85  # samples moved inside their image; the others learn what lies beyond its edge
 _SPOT_SHARES = (1.0, 2.0)  # kidney, masses: there are fewer masses
 
 
@@ -149,7 +151,7 @@ def _spots(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int16], ...]:
 class Sampler:
     """Draws the samples of a step: the same step gives the same batch, whatever was drawn before.
 
-    Slabs of patients and phantoms are drawn about equally often, single slices less; a classifier's classes equally.
+    Slabs of patients are drawn twice as often as phantoms, single slices less; a classifier's classes equally.
     """
 
     stage: Stage
@@ -203,7 +205,25 @@ class Sampler:
             center = np.asarray([int(rng.integers(n)) for n in size])
         if shape == tuple(size):
             center = size // 2
-        return cut_patch(case, center, shape, mirror_ends=bool(rng.random() < 0.5))
+        center = np.clip(center, 0, size - 1)
+        if rng.random() < _WITHIN_SHARE:
+            center[:2] = _within(center, shape, size)[:2]
+        image, labels = cut_patch(case, center, shape, mirror_ends=bool(rng.random() < 0.5))
+        if rng.random() < self.stage.training.pasted_share:
+            image, labels = self._pasted(case.origin, image, labels, rng)
+        return image, labels
+
+    def _pasted(
+        self, origin: Origin, image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """The sample with a mass of another case of the same origin."""
+        donors = [case for case in self.pool if case.origin is origin and len(case.spots[1])]
+        if not donors:
+            return image, labels
+        donor = donors[int(rng.integers(len(donors)))]
+        center = donor.spots[1][int(rng.integers(len(donor.spots[1])))]
+        given, given_labels = cut_patch(donor, center, patch_shape(self.stage), mirror_ends=False)
+        return paste_mass(image, labels, given, given_labels, rng)
 
     def _augmented(
         self, image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
@@ -225,6 +245,13 @@ def patch_shape(stage: Stage) -> tuple[int, int, int]:
     if stage.geometry.slice_wise:
         return shape[0], shape[1], 1 + 2 * stage.geometry.neighbors
     return shape
+
+
+def _within(center: NDArray[np.intp], shape: tuple[int, ...], size: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The centre, moved so that the patch lies inside an image of `size` where it fits."""
+    half = np.asarray(shape) // 2
+    low, high = half, size - np.asarray(shape) + half
+    return np.where(high < low, center, np.clip(center, low, np.maximum(low, high)))
 
 
 def cut_patch(

@@ -41,14 +41,28 @@ LOCALIZE = Stage(
 SEGMENT = Stage(
     field=Field.EACH_KIDNEY,
     geometry=Geometry(
-        spacing_mm=(1.25, 1.25, 3.0), patch=(112, 112, 1), overlap=0.25, slice_wise=True, neighbors=1
+        spacing_mm=(1.25, 1.25, 3.0),
+        patch=(112, 112, 1),
+        overlap=0.25,
+        slice_wise=True,
+        neighbors=1,
+        whole_slices=True,  # interpolated slices blur what is small, and their labels are not the reader's
     ),  # in the same time a 3D network sees far fewer patients: it had not learned masses when this one had
     intensity=WINDOW_FAT,
     network=NetworkSpec(Architecture.DYN_UNET, channels=(24, 48, 96, 192, 256), strides=((2, 2, 1),) * 4),
     targets=(Target.KIDNEY, Target.TUMOR, Target.CYST),
     margin_mm=15.0,
     near_located_mm=8.0,  # liver and spleen beside a kidney look like a mass when seen through a small window
-    training=replace(LOCALIZE.training, steps=2250, foreground_share=0.75, time_share=3.0),
+    members=2,
+    training=replace(
+        LOCALIZE.training,
+        steps=5000,
+        foreground_share=0.75,
+        pasted_share=0.35,  # 129 patients have few masses (TumorCP, Yang et al., MICCAI 2021)
+        ema_decay=0.998,
+        time_share=6.0,
+        augmentation=replace(AUGMENTATION, scale=0.2, rotation_deg=20.0),
+    ),
 )
 CLASSIFY = Stage(
     field=Field.EACH_MASS,
