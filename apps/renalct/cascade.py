@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from renalct.imaging.measure import (
     measure_mass,
     sides,
 )
+from renalct.imaging.plausibility import check_ct_numbers
 from renalct.imaging.quality import image_notices
 from renalct.models.inference import Located, classify_masses, localize, segment
 from renalct.models.recipe import Field
@@ -89,7 +90,11 @@ class Cascade:
         return CascadeResult(self.paint(segmented, findings), self.report(volume, findings, notices=notices))
 
     def localize(self, volume: CTVolume) -> Regions:
-        """The regions that hold a kidney each, largest first; the whole volume for a recipe that does not localize."""
+        """The regions that hold a kidney each, largest first; the whole volume for a recipe that does not localize.
+
+        Raises `NotCT` when the values cannot be the CT numbers of a body.
+        """
+        check_ct_numbers(volume)
         recipe = self.release.recipe
         whole = Box.whole(volume.grid.shape)
         if recipe.localize is None:
@@ -135,8 +140,11 @@ class Cascade:
         classified = self._classify(volume, [mask for mask, _ in owned])
         baseline = find_baseline(volume, other_phases, [organ.parenchyma for organ in organs])
         masses = [
-            measure_mass(
-                volume, mask, number=n, side=side, classification=each, activation=activation, baseline=baseline
+            replace(
+                measure_mass(
+                    volume, mask, number=n, side=side, classification=each, activation=activation, baseline=baseline
+                ),
+                segmented_as=_most_common(segmented, mask),
             )
             for n, ((mask, side), (each, activation)) in enumerate(zip(owned, classified, strict=True), start=1)
         ]
@@ -153,11 +161,7 @@ class Cascade:
         for kidney in findings.kidneys:
             kidney.mask.paint(values, Structure.KIDNEY)
         for mass in findings.masses:
-            structure = mass.classification.mass_class.structure
-            if mass.classification.mass_class is MassClass.UNKNOWN:
-                seen = segmented.values[mass.mask.box.slices][mass.mask.voxels]
-                structure = Structure(int(np.bincount(seen).argmax()))
-            mass.mask.paint(values, structure)
+            mass.mask.paint(values, mass.structure)
         return LabelMap(values, segmented.grid)
 
     def report(self, volume: CTVolume, findings: Findings, *, notices: Sequence[str] = ()) -> Report:
@@ -248,6 +252,11 @@ def _min_kidney_ml(volume: CTVolume) -> float:
 def _shown(organ: Organ) -> Mask:
     """The parenchyma, or of a kidney that is all mass its largest mass."""
     return organ.parenchyma if organ.parenchyma.count else organ.masses[0]
+
+
+def _most_common(segmented: LabelMap, mask: Mask) -> Structure:
+    """What most voxels of a mass were segmented as."""
+    return Structure(int(np.bincount(segmented.values[mask.box.slices][mask.voxels]).argmax()))
 
 
 def _union(boxes: Sequence[Box]) -> Box:
