@@ -97,9 +97,20 @@ def test_reading_back_gives_the_label_map_that_the_findings_paint(case, tmp_path
     for kidney in findings.kidneys:
         kidney.mask.paint(expected, Structure.KIDNEY)
     for mass in findings.masses:
-        mass.mask.paint(expected, mass.classification.mass_class.structure)
+        mass.mask.paint(expected, mass.structure)
     written(tmp_path / "seg.dcm", series, findings)
     np.testing.assert_array_equal(read_segmentation(tmp_path / "seg.dcm", grid).values, expected)
+
+
+@pytest.mark.parametrize("structure", [Structure.TUMOR, Structure.CYST])
+def test_a_mass_of_unknown_class_reads_back_as_what_it_was_segmented_as(structure, tmp_path):
+    series = made_series()
+    grid = series.volume.grid
+    mask = box_mask((10, 10, 5), (14, 14, 8))
+    mass = made_mass(grid, 1, Side.LEFT, mask, MassClass.UNKNOWN, segmented_as=structure)
+    written(tmp_path / "seg.dcm", series, Findings((), (mass,)))
+    values = read_segmentation(tmp_path / "seg.dcm", grid).values
+    assert set(np.unique(values)) == {Structure.BACKGROUND, structure} and (values > 0).sum() == mask.count
 
 
 def test_codes_say_kidney_mass_side_and_class(tmp_path):

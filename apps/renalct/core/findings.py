@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalct.core.grid import Box
-from renalct.core.labels import KNOWN_CLASSES, MassClass, Side
+from renalct.core.labels import KNOWN_CLASSES, MassClass, Side, Structure
 from renalct.core.volume import Mask
 
 Point = tuple[float, float, float]
@@ -84,7 +84,8 @@ class Mass:
     """One renal mass. Numbers run from 1 by decreasing volume over the whole patient.
 
     `average_diameter_mm` is the diameter of the sphere of equal volume; `fat_fraction` the share of voxels under
-    -10 HU; `enhancing_fraction` the share that gains more than 20 HU between two registered phases, or None.
+    -10 HU; `enhancing_fraction` the share that gains more than 20 HU between two registered phases, or None;
+    `segmented_as` what most of its voxels were segmented as, tumor or cyst.
     """
 
     number: int
@@ -101,6 +102,13 @@ class Mass:
     enhancing_fraction: float | None
     classification: Classification
     activation: ActivationMap | None = None
+    segmented_as: Structure = Structure.TUMOR
+
+    @property
+    def structure(self) -> Structure:
+        """The label value of the mass: that of its class, or while that is unknown what it was segmented as."""
+        mass_class = self.classification.mass_class
+        return self.segmented_as if mass_class is MassClass.UNKNOWN else mass_class.structure
 
     @property
     def name(self) -> str:

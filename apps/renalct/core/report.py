@@ -99,6 +99,7 @@ def _mass(mass: Mass) -> dict[str, Any]:
         "side": mass.side.value,
         "class": mass.classification.mass_class.value,
         "class_reason": mass.classification.reason,
+        "label": int(mass.structure),
         "class_probabilities": {c.value: p for c, p in zip(KNOWN_CLASSES, probabilities, strict=True)}
         if probabilities
         else None,

@@ -42,6 +42,7 @@ MASS_CLASSES = {
     MassClass.UNKNOWN: private("UNKNOWN", "Renal mass of unknown class"),
 }
 """The SCT and DCM dictionaries of pydicom have no angiomyolipoma, so that all classes are in one private scheme."""
+SEGMENTED_AS_CYST = private("UNKNOWNCYST", "Renal mass of unknown class that looks like a cyst")
 
 CONTRAST_PHASE = codes.DCM.ContrastPhase
 PHASES = {
@@ -77,6 +78,7 @@ _STRUCTURES = {
     ("M-3340A", "SRT"): Structure.CYST,
 }
 _BY_CLASS_CODE = {code.value: mass_class.structure for mass_class, code in MASS_CLASSES.items()}
+_BY_CLASS_CODE[SEGMENTED_AS_CYST.value] = Structure.CYST
 _UNSPECIFIC = {
     ("85756007", "SCT"),  # tissue
     ("T-D0050", "SRT"),

@@ -11,11 +11,12 @@ from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
+from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from renalct.core.errors import GeometryError
 from renalct.core.findings import Kidney, Mass
-from renalct.core.labels import MassClass
+from renalct.core.labels import MassClass, Structure
 from renalct.core.volume import Mask
 from renalct.formats.dicom import codes
 from renalct.formats.dicom.seg_reading import read_segmentation
@@ -173,7 +174,14 @@ def _description(analysis: Analysis, segment: Segment) -> SegmentDescription:
         description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [CodedConcept.from_code(laterality)]
     elif laterality is not None:
         coded_type.SegmentedPropertyTypeModifierCodeSequence = [CodedConcept.from_code(laterality)]
-    if isinstance(finding, Mass) and finding.classification.mass_class is not MassClass.UNKNOWN:
-        mass_class = codes.MASS_CLASSES[finding.classification.mass_class]
-        coded_type.SegmentedPropertyTypeModifierCodeSequence = [CodedConcept.from_code(mass_class)]
+    modifier = _class_modifier(finding) if isinstance(finding, Mass) else None
+    if modifier is not None:
+        coded_type.SegmentedPropertyTypeModifierCodeSequence = [CodedConcept.from_code(modifier)]
     return description
+
+
+def _class_modifier(mass: Mass) -> Code | None:
+    """What tells the structure of a mass when the segmentation is read back; None for a tumor of unknown class."""
+    if mass.classification.mass_class is not MassClass.UNKNOWN:
+        return codes.MASS_CLASSES[mass.classification.mass_class]
+    return codes.SEGMENTED_AS_CYST if mass.structure is Structure.CYST else None
