@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -66,6 +67,20 @@ def test_no_space_is_said_as_such(tmp_path):
     with pytest.raises(OutputError, match="no space is left"), output_folder(tmp_path / "out"):
         raise OSError(28, "No space left on device")
     assert names(tmp_path) == []
+
+
+def test_no_space_is_said_as_such_also_when_another_library_wraps_the_error(tmp_path):
+    with pytest.raises(OutputError, match="no space is left"), output_folder(tmp_path / "out"):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise OSError("With tag (7FE0,0010) got exception\nTraceback (most recent call last)") from error
+
+
+def test_an_error_of_many_lines_is_said_in_one(tmp_path):
+    with pytest.raises(OutputError, match="first line") as caught, output_folder(tmp_path / "out"):
+        raise OSError("first line\nsecond line")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -90,12 +90,24 @@ def _swap(temporary: Path, final: Path) -> None:
         shutil.rmtree(older, ignore_errors=True)
 
 
-def _refused(final: Path, error: OSError) -> OutputError:
+def _refused(final: Path, failure: OSError) -> OutputError:
+    error = _numbered(failure)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"no space is left to write {final}; free some, or choose another place")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"the output folder {final} cannot be written (permission denied); choose another place")
-    return OutputError(f"the output folder {final} cannot be written ({error.strerror or error}); choose another place")
+    reason = error.strerror or str(error).partition("\n")[0]
+    return OutputError(f"the output folder {final} cannot be written ({reason}); choose another place")
+
+
+def _numbered(error: OSError) -> OSError:
+    """The error that carries the system's number: pydicom raises one without it from the one that has it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error
 
 
 def _umask() -> int:
