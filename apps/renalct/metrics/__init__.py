@@ -1,0 +1,1 @@
+"""On results: overlap, distances, domains, classification and significance; their tables and figures."""
