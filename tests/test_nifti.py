@@ -74,3 +74,23 @@ def test_damaged_and_missing_files_are_said_to_be(tmp_path):
 def test_values_that_are_not_finite_are_refused(tmp_path):
     with pytest.raises(InputError, match="not finite"):
         read_volume(save(tmp_path / "x.nii", np.full((3, 3, 3), np.nan, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("start", "changed"),
+    [(70, b"\x57\x00"), (108, b"\x00\x00\x00\x00"), (40, b"\x03\x00\xff\x7f\xff\x7f"), (344, b"none")],
+    ids=["type", "offset", "shape", "magic"],
+)
+def test_a_damaged_header_is_an_error_of_the_input(tmp_path, start, changed):
+    data = bytearray(save(tmp_path / "x.nii", np.full((3, 3, 3), -50, np.int16)).read_bytes())
+    data[start : start + len(changed)] = changed
+    (tmp_path / "x.nii").write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.nii"):
+        read_volume(tmp_path / "x.nii")
+
+
+def test_labels_stored_as_fractions_of_whole_numbers_are_read(tmp_path):
+    values = np.zeros((3, 3, 3), np.float64)
+    values[1, 1, 1] = 3.0
+    found = read_label_map(save(tmp_path / "x.nii", values)).values
+    assert found.dtype == np.uint8 and found[1, 1, 1] == 3 and np.count_nonzero(found) == 1

@@ -18,6 +18,9 @@ from renalct.formats import nifti, nrrd_labels
 Names = tuple[tuple[str, int], ...]
 """Pairs of a name and the value that stands for it in a file."""
 
+OUR_NAMES: Names = tuple((structure.title, int(structure)) for structure in Structure if structure)
+"""The names of the values that renalct itself writes."""
+
 _SAME_PLACE_VOXELS = 0.1
 
 
@@ -38,11 +41,12 @@ def read_annotation(path: Path, names: Names, *, grid: Grid) -> LabelMap:
         values, own_grid, names = labels.values, labels.grid, labels.names or names
     else:
         raise InputError(f"{path.name} is not a label file that can be read; save it as .nii.gz, .nrrd or .seg.nrrd")
-    _check_grid(own_grid, grid, path.name)
+    refuse_other_grid(own_grid, grid, path.name)
     return LabelMap(_renamed(values, names, path.name), grid)
 
 
-def _check_grid(own: Grid, wanted: Grid, name: str) -> None:
+def refuse_other_grid(own: Grid, wanted: Grid, name: str) -> None:
+    """Raise `GeometryError` unless labels lie on the voxels of their image, to a tenth of a voxel."""
     if own.shape != wanted.shape:
         raise GeometryError(
             f"{name} has {_times(own.shape)} voxels and its image {_times(wanted.shape)}; "

@@ -8,7 +8,6 @@ In both, row 0 is anterior, column 0 the patient's right, and slice numbers run 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from renalct.core.errors import GeometryError, InputError, LabelError
 from renalct.core.grid import Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, LabelMap
+from renalct.formats.case_notes import CaseNotes, read_json
 
 _SINGLE_LOW_HU, _SINGLE_HIGH_HU = -79.0, 304.0
 _SINGLE_THICKNESS_MM = 5.0
@@ -37,6 +37,25 @@ class SliceStack:
     histology: str = ""
 
 
+@dataclass(frozen=True)
+class SingleSlice:
+    """An entry of `index.json`: the case, and the distance of its pixels."""
+
+    folder: Path
+    case: str
+    spacing_mm: float
+
+    @property
+    def image(self) -> Path:
+        """The picture of the slice."""
+        return self.folder / f"{self.case}_image.webp"
+
+    @property
+    def labels(self) -> Path:
+        """The label values of its pixels."""
+        return self.folder / f"{self.case}_label.png"
+
+
 def stack_folders(folder: Path) -> tuple[Path, ...]:
     """The folders of the cases in a folder of stacks, by name. Raises `InputError` when there are none."""
     found = tuple(sorted(path.parent for path in folder.glob("*/case.json")))
@@ -50,7 +69,7 @@ def read_stack(folder: Path) -> tuple[SliceStack, ...]:
 
     Raises `InputError` for a case that lacks a file or a value, and `LabelError` for label values above 3.
     """
-    data = _json(folder / "case.json")
+    data = read_json(folder / "case.json")
     try:
         numbers = [int(entry["z"]) for entry in data["slices"]]
         scales = [(float(entry["hu_slope"]), float(entry["hu_intercept"])) for entry in data["slices"]]
@@ -73,18 +92,42 @@ def read_stack(folder: Path) -> tuple[SliceStack, ...]:
     return tuple(stacks)
 
 
+def stack_notes(folder: Path) -> CaseNotes:
+    """What `case.json` says of a case beside its slices; nothing where it cannot be read."""
+    try:
+        data = read_json(folder / "case.json")
+        diameter = data.get("tumor_max_axial_mm")
+        return CaseNotes(
+            histology=str(data.get("histology") or ""), diameter_mm=None if diameter is None else float(diameter)
+        )
+    except (InputError, AttributeError, TypeError, ValueError):
+        return CaseNotes()
+
+
+def single_slice_entries(folder: Path) -> tuple[SingleSlice, ...]:
+    """The slices that `index.json` lists, not yet read. Raises `InputError` when it lacks a value."""
+    try:
+        return tuple(
+            SingleSlice(folder, str(entry["case"]), float(entry["spacing_yx_mm"]))
+            for entry in read_json(folder / "index.json")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'index.json'} lacks a value or holds a wrong one ({error})") from error
+
+
 def read_single_slices(folder: Path) -> tuple[SliceStack, ...]:
     """Every full-field slice of a folder of single slices, each a volume of one slice of 5 mm."""
-    stacks = []
-    for entry in _json(folder / "index.json"):
-        case, spacing = str(entry["case"]), float(entry["spacing_yx_mm"])
-        levels = _picture(folder / f"{case}_image.webp")
-        hu = _SINGLE_LOW_HU + levels * ((_SINGLE_HIGH_HU - _SINGLE_LOW_HU) / 255)
-        labels = _labels(folder / f"{case}_label.png")[None]
-        grid = _grid(labels.shape, (_SINGLE_THICKNESS_MM, spacing, spacing), (0.0, 0.0, 0.0))
-        volume = CTVolume(np.rint(hu)[None].astype(np.int16).transpose(2, 1, 0), grid)
-        stacks.append(SliceStack(case, volume, _label_map(labels, grid, folder)))
-    return tuple(stacks)
+    return tuple(read_single_slice(entry) for entry in single_slice_entries(folder))
+
+
+def read_single_slice(entry: SingleSlice) -> SliceStack:
+    """One full-field slice, a volume of one slice of 5 mm. Raises as `read_stack`."""
+    levels = _picture(entry.image)
+    hu = _SINGLE_LOW_HU + levels * ((_SINGLE_HIGH_HU - _SINGLE_LOW_HU) / 255)
+    labels = _labels(entry.labels)[None]
+    grid = _grid(labels.shape, (_SINGLE_THICKNESS_MM, entry.spacing_mm, entry.spacing_mm), (0.0, 0.0, 0.0))
+    volume = CTVolume(np.rint(hu)[None].astype(np.int16).transpose(2, 1, 0), grid)
+    return SliceStack(entry.case, volume, _label_map(labels, grid, entry.folder))
 
 
 def _even_runs(numbers: list[int]) -> list[list[int]]:
@@ -129,10 +172,3 @@ def _read(path: Path) -> NDArray[Any]:
             return np.asarray(image.convert("L") if image.mode not in ("L", "P") else image)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.__class__.__name__}); the case is incomplete") from error
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error})") from error

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from renalct.core.errors import GeometryError, InputError, LabelError, NotCT
@@ -20,6 +21,8 @@ from renalct.core.volume import CTVolume, LabelMap
 SUFFIXES = (".nii", ".nii.gz")
 _AIR_HU = -1024
 _PADDING_BELOW_HU = -1500
+_GZIP_AT_MOST = 1032  # bytes that deflate can make of one
+_DAMAGED = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, OverflowError, zlib.error)
 
 
 def is_nifti(path: Path) -> bool:
@@ -50,11 +53,14 @@ def read_volume(path: Path) -> CTVolume:
 
 def read_label_map(path: Path) -> LabelMap:
     """The label map of a NIfTI file. Raises `LabelError` for values that are not those of `Structure`."""
-    values, grid = _read(path)
-    allowed = np.isin(values, [int(s) for s in Structure])
-    if not allowed.all():
-        wrong, last = values[~allowed].flat[0], max(Structure)
-        raise LabelError(f"{path.name} holds the value {wrong:g}; label values are whole numbers from 0 to {last:d}")
+    values, grid = _read(path, as_stored=True)
+    last = max(Structure)
+    whole = np.issubdtype(values.dtype, np.integer)
+    if not whole or values.min(initial=0) < 0 or values.max(initial=0) > last:
+        allowed = np.isin(values, [int(s) for s in Structure])
+        if not allowed.all():
+            wrong = values[~allowed].flat[0]
+            raise LabelError(f"{path.name} holds the value {wrong:g}; label values are whole numbers from 0 to {last}")
     return LabelMap(values.astype(np.uint8), grid)
 
 
@@ -68,6 +74,11 @@ def read_grid(path: Path) -> Grid:
     return _grid(_opened(path), path)
 
 
+def write_array(values: NDArray[np.float32], grid: Grid, path: Path) -> None:
+    """Write values as NIfTI on their grid, as `read_array` reads them; the same values give the same bytes."""
+    _write(np.ascontiguousarray(values.T).T, grid, path)
+
+
 def write_label_map(label_map: LabelMap, path: Path) -> None:
     """Write a label map as compressed NIfTI on its own grid; the same map gives the same bytes."""
     _write(np.ascontiguousarray(label_map.values.T).T, label_map.grid, path)
@@ -78,13 +89,18 @@ def write_volume(volume: CTVolume, path: Path) -> None:
     _write(np.asarray(volume.hu), volume.grid, path)
 
 
-def _read(path: Path) -> tuple[NDArray[np.float32], Grid]:
+def _read(path: Path, *, as_stored: bool = False) -> tuple[NDArray[Any], Grid]:
+    """The values as float32, or in the type that the file has, which is small for labels."""
     image = _opened(path)
     grid = _grid(image, path)
+    _refuse_hollow(image, path)
     try:
-        values = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        values = np.asarray(image.dataobj, dtype=None if as_stored else np.float32)
+    except _DAMAGED as error:
         raise InputError(f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind") from error
+    except MemoryError as error:
+        size = " x ".join(map(str, grid.shape))
+        raise InputError(f"{path.name} has {size} voxels by its header, more than fit into memory") from error
     return values.reshape(grid.shape), grid
 
 
@@ -93,8 +109,15 @@ def _opened(path: Path) -> Any:
         return nib.load(path)
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path.name}") from error
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+    except _DAMAGED as error:
         raise InputError(f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind") from error
+
+
+def _refuse_hollow(image: Any, path: Path) -> None:
+    """Raise `InputError` when the header promises more voxels than the file can hold, before memory is taken."""
+    promised = int(np.prod([int(n) for n in image.shape], dtype=object)) * int(image.get_data_dtype().itemsize)
+    if promised > _GZIP_AT_MOST * path.stat().st_size:
+        raise InputError(f"{path.name} is damaged: its header promises {promised >> 20} MiB, which it cannot hold")
 
 
 def _grid(image: Any, path: Path) -> Grid:

@@ -19,7 +19,7 @@ from renalct.core.labels import Structure, structure_named
 from renalct.core.volume import LabelMap
 from renalct.formats.dicom.codes import code_key, is_kidney, is_unspecific, structure_coded
 
-_LABELMAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
+LABELMAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 _TO_RAS = np.array([-1.0, -1.0, 1.0])
 _SAME_PLACE_VOXELS = 0.01
 _ORDER = (Structure.KIDNEY, Structure.TUMOR, Structure.CYST, Structure.ANGIOMYOLIPOMA)
@@ -70,7 +70,7 @@ def _read(path: Path) -> Dataset:
         dataset = pydicom.dcmread(path)
     except (InvalidDicomError, OSError) as error:
         raise InputError(f"{path.name} cannot be read as a DICOM file; a DICOM segmentation is needed") from error
-    if dataset.get("SOPClassUID") not in (SegmentationStorage, _LABELMAP_STORAGE):
+    if dataset.get("SOPClassUID") not in (SegmentationStorage, LABELMAP_STORAGE):
         found = UID(str(dataset.get("SOPClassUID", ""))).name or "an unknown object"
         raise InputError(f"{path.name} is a {found}; a DICOM segmentation is needed")
     return dataset
