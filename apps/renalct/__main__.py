@@ -17,6 +17,8 @@ COMMANDS = {
     "predict": "find kidneys and renal masses on a CT study (DICOM folder, DICOMDIR, zip, or NIfTI file)",
     "phantom": "write a synthetic CT study with kidneys and masses, as DICOM or NIfTI",
     "train": "train a recipe into a release",
+    "evaluate": "score predictions against references: the papers' tables and figures with your numbers, as one page",
+    "reproduce": "train a release again from its recipe, settings and seeds, and compare",
     "weights": "export the weights of a training run as a release, or show the card of one",
 }
 EXIT_BUG, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
