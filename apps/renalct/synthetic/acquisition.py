@@ -32,6 +32,14 @@ def average_slices(hu: Floats, per_slice: int) -> Floats:
     return np.asarray(hu.reshape(ni, nj, nk // per_slice, per_slice).mean(axis=3))
 
 
+def majority(fine: NDArray[np.bool_], per_slice: int) -> NDArray[np.bool_]:
+    """Where more than half of each `per_slice` neighbouring fine slices are true."""
+    if per_slice == 1:
+        return fine
+    counts = fine.reshape(*fine.shape[:2], -1, per_slice).sum(axis=3, dtype=np.uint8)
+    return np.asarray(2 * counts > per_slice)
+
+
 def acquire(hu: Floats, scanner: Scanner, *, rng: np.random.Generator) -> NDArray[np.int16]:
     """The CT numbers that the scanner reports of a body, rounded and clipped to 12 bits."""
     blurred = _blurred(hu, scanner)

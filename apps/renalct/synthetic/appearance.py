@@ -122,15 +122,23 @@ class Palette:
     """The CT numbers of one made patient: a table (phase x material) and the texture of each material.
 
     All enhancement of a patient is scaled by one factor, and each phase is reached a little early or late, so organs
-    vary together as they do in patients.
+    vary together as they do in patients; `enhancement` gives the factor instead of drawing it.
     """
 
-    def __init__(self, phases: tuple[Phase, ...], rng: np.random.Generator, *, spread: float = 1.0) -> None:
+    def __init__(
+        self,
+        phases: tuple[Phase, ...],
+        rng: np.random.Generator,
+        *,
+        spread: float = 1.0,
+        enhancement: float | None = None,
+    ) -> None:
         self.phases = phases
         self.hu: Floats = np.zeros((len(phases), 256), dtype=np.float32)
         self.within_hu: Floats = np.zeros(256, dtype=np.float32)
         self._next = FIRST_OWN
-        self._enhancement = float(np.clip(rng.normal(1.0, 0.1 * spread), 0.65, 1.45))
+        drawn = float(np.clip(rng.normal(1.0, 0.1 * spread), 0.65, 1.45))
+        self._enhancement = drawn if enhancement is None else enhancement
         lateness = dict(zip(PHASES, (0.0, *rng.uniform(0.0, 0.3, 2), 0.0), strict=True))
         self._mix = np.zeros((len(phases), len(PHASES)))
         for row, phase in enumerate(phases):

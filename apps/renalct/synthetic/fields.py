@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ _KNOT_SHARE = 0.479
 """Mean over positions of the sum of squared cubic B-spline weights: the variance that interpolation leaves per axis."""
 
 
-def _spline_weights(positions: Floats, knots: int) -> Floats:
+def spline_weights(positions: Floats, knots: int) -> Floats:
     """Cubic B-spline weights (positions x knots) at fractional positions; outside the knots the edge is repeated."""
     clipped = np.clip(positions, 1.0, knots - 2.001)
     cell = np.floor(clipped).astype(np.int64)
@@ -40,7 +42,7 @@ class SmoothField:
     def at(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """The values on the grid spanned by three coordinate axes (mm), shape (x, y, z)."""
         wx, wy, wz = (
-            _spline_weights(((axis.ravel() - low) / self._scale + 1).astype(np.float32), knots)
+            spline_weights(((axis.ravel() - low) / self._scale + 1).astype(np.float32), knots)
             for axis, low, knots in zip((x, y, z), self._lower, self._values.shape, strict=True)
         )
         first = np.tensordot(wx, self._values, (1, 0))
@@ -62,3 +64,11 @@ def rotation(about_x: float = 0.0, about_y: float = 0.0, about_z: float = 0.0) -
     turn_y = np.array(((cy, 0, sy), (0, 1, 0), (-sy, 0, cy)))
     turn_z = np.array(((cz, -sz, 0), (sz, cz, 0), (0, 0, 1)))
     return np.asarray(turn_z @ turn_y @ turn_x)
+
+
+def random_streams(*seed: int) -> Iterator[np.random.Generator]:
+    """Independent random streams of one seed, one per stage, so that a change in one stage leaves the others."""
+    stage = 0
+    while True:
+        yield np.random.default_rng((*seed, stage))
+        stage += 1

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalct.core.errors import InputError
-from renalct.core.grid import Box, Grid
+from renalct.core.grid import Box
 from renalct.core.labels import MassClass, Side, Structure
 from renalct.core.phase import PhaseEstimate
 from renalct.core.volume import CTVolume, LabelMap, Mask, Source
@@ -20,7 +18,7 @@ from renalct.synthetic import acquisition
 from renalct.synthetic.anatomy import Build, paint_muscles, paint_thorax, paint_trunk
 from renalct.synthetic.appearance import FIRST_OWN, Material, Palette
 from renalct.synthetic.canvas import Canvas
-from renalct.synthetic.fields import Floats, SmoothField
+from renalct.synthetic.fields import Floats, SmoothField, random_streams
 from renalct.synthetic.kidneys import KidneyShape, paint_kidney, paint_perirenal_fat
 from renalct.synthetic.masses import (
     MassSpec,
@@ -31,13 +29,13 @@ from renalct.synthetic.masses import (
     random_masses,
 )
 from renalct.synthetic.organs import paint_organs
+from renalct.synthetic.orientation import Turn, frame_uid
 from renalct.synthetic.settings import Coverage, PhantomSettings, demo_settings, random_settings
 from renalct.synthetic.skeleton import paint_skeleton
 
 _THIN_MM = 3.0  # thicker slices are averaged from 3, 5, ... finer ones: an odd number, so that a majority decides
 _RENAL = (Material.RENAL_CORTEX, Material.RENAL_MEDULLA, Material.CALYX)
 Bools = NDArray[np.bool_]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ def make_phantom(settings: PhantomSettings, *, seed: int) -> Phantom:
 
     Masses out of view are not listed. Raises `InputError` when masses that were asked for find no room in the kidneys.
     """
-    streams = _streams(seed)
+    streams = random_streams(seed)
     per_slice = max(1, int(np.ceil(settings.spacing_mm[2] / _THIN_MM - 1e-6))) // 2 * 2 + 1
     fine = (*settings.spacing_mm[:2], settings.spacing_mm[2] / per_slice)
     shape = (*settings.shape[:2], settings.shape[2] * per_slice)
@@ -85,22 +83,18 @@ def make_phantom(settings: PhantomSettings, *, seed: int) -> Phantom:
     painted = [(mass, paint_mass(canvas, mass, palette, mass_rng)) for mass in placed]
     values, masses = _truth(canvas, painted, per_slice)
     texture = _texture(canvas, next(streams))
-    grid, turned = _oriented(settings, seed)
+    turned = Turn(settings.orientation)
+    grid = turned.grid(
+        settings.shape, spacing_mm=settings.spacing_mm, center_mm=settings.center_mm, uid=frame_uid(seed, settings)
+    )
     volumes = tuple(
         CTVolume(turned(hu), grid, PhaseEstimate(phase, 1.0, "made in this phase"), Source(series_number=number))
         for number, (phase, hu) in enumerate(
             zip(settings.phases, _scanned(canvas, palette, texture, settings, next(streams)), strict=True), start=1
         )
     )
-    return Phantom(volumes, LabelMap(turned(values), grid), tuple(_turned_mass(m, turned, settings) for m in masses))
-
-
-def _streams(seed: int) -> Iterator[np.random.Generator]:
-    """Independent random streams of one seed, one per stage, so that a change in one stage leaves the others."""
-    stage = 0
-    while True:
-        yield np.random.default_rng((seed, stage))
-        stage += 1
+    masses = [replace(mass, mask=turned.mask(mass.mask, settings.shape)) for mass in masses]
+    return Phantom(volumes, LabelMap(turned(values), grid), tuple(masses))
 
 
 def _plan(
@@ -129,7 +123,7 @@ def _truth(
     belongs = np.zeros(256, dtype=bool)
     belongs[list(_RENAL)] = True
     belongs[FIRST_OWN:] = True
-    values = _majority(belongs[canvas.material], per_slice).astype(np.uint8) * np.uint8(Structure.KIDNEY)
+    values = acquisition.majority(belongs[canvas.material], per_slice).astype(np.uint8) * np.uint8(Structure.KIDNEY)
     masses = []
     for mass, found in painted:
         if found is None:
@@ -137,7 +131,7 @@ def _truth(
         box, inside = found
         low, high = box.start[2] // per_slice * per_slice, -(-box.stop[2] // per_slice) * per_slice
         padded = np.pad(inside, ((0, 0), (0, 0), (box.start[2] - low, high - box.stop[2])))
-        whole = _majority(padded, per_slice)
+        whole = acquisition.majority(padded, per_slice)
         start = (*box.start[:2], low // per_slice)
         tight = Box.around(whole)
         if not tight.shape[0]:
@@ -146,13 +140,6 @@ def _truth(
         mask.paint(values, mass.spec.mass_class.structure)
         masses.append(TrueMass(mask, mass.spec.mass_class, mass.kidney.side, mass.spec.diameter_mm))
     return values, masses
-
-
-def _majority(fine: Bools, per_slice: int) -> Bools:
-    if per_slice == 1:
-        return fine
-    counts = fine.reshape(*fine.shape[:2], -1, per_slice).sum(axis=3, dtype=np.uint8)
-    return np.asarray(2 * counts > per_slice)
 
 
 def _texture(canvas: Canvas, rng: np.random.Generator) -> Floats:
@@ -186,53 +173,6 @@ def _scanned(
             hu = ndimage.uniform_filter1d(hu, overlap, axis=2, mode="nearest")
         hu = acquisition.average_slices(hu, per_slice)
         yield acquisition.acquire(hu, scanner, rng=rng)
-
-
-class _Turn:
-    """Reorders and flips the axes of an array from R, A, S to an orientation, slices contiguous in memory."""
-
-    def __init__(self, orientation: str) -> None:
-        self.order = tuple("RLAPSI".index(letter) // 2 for letter in orientation)
-        self.flips = tuple(letter in "LPI" for letter in orientation)
-
-    def __call__(self, values: NDArray[Scalar]) -> NDArray[Scalar]:
-        turned = values.transpose(self.order)[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
-        return np.ascontiguousarray(turned.transpose(2, 1, 0)).transpose(2, 1, 0)
-
-    def box(self, box: Box, shape: tuple[int, int, int]) -> Box:
-        """Where a box of the array lies after turning."""
-        ends = []
-        for axis, flip in zip(self.order, self.flips, strict=True):
-            a, b, n = box.start[axis], box.stop[axis], shape[axis]
-            ends.append((n - b, n - a) if flip else (a, b))
-        return Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))  # type: ignore[arg-type]
-
-
-def _oriented(settings: PhantomSettings, seed: int) -> tuple[Grid, _Turn]:
-    turn = _Turn(settings.orientation)
-    affine = np.eye(4)
-    first = [
-        c - s * (n - 1) / 2 for c, s, n in zip(settings.center_mm, settings.spacing_mm, settings.shape, strict=True)
-    ]
-    affine[:3, 3] = first
-    for column, (axis, flip) in enumerate(zip(turn.order, turn.flips, strict=True)):
-        step = settings.spacing_mm[axis]
-        affine[:3, column] = 0.0
-        affine[axis, column] = -step if flip else step
-        if flip:
-            affine[axis, 3] += step * (settings.shape[axis] - 1)
-    shape = tuple(settings.shape[axis] for axis in turn.order)
-    return Grid(shape, affine, _frame_uid(settings, seed)), turn  # type: ignore[arg-type]
-
-
-def _frame_uid(settings: PhantomSettings, seed: int) -> str:
-    digest = hashlib.sha256(f"renalct phantom {seed} {settings}".encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
-
-
-def _turned_mass(mass: TrueMass, turn: _Turn, settings: PhantomSettings) -> TrueMass:
-    mask = Mask(turn.box(mass.mask.box, settings.shape), turn(mass.mask.voxels))
-    return TrueMass(mask, mass.mass_class, mass.side, mass.diameter_mm)
 
 
 __all__ = [
