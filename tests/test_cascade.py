@@ -98,6 +98,14 @@ def test_a_mass_under_five_millimetres_is_too_small_to_characterize(cascade):
     assert findings.masses[0].classification.reason == "too small to characterise"
 
 
+def test_a_recipe_says_which_mass_is_too_small_to_be_one():
+    release = random_release(tiny(STARTER), seed=1)
+    findings = Cascade(replace(release, recipe=replace(release.recipe, smallest_mass_mm=5.0))).characterize(
+        *small_mass(4.6)
+    )
+    assert findings.masses == () and findings.kidneys[0].volume_ml == findings.kidneys[0].volume_with_masses_ml
+
+
 def test_an_unknown_mass_keeps_the_structure_it_was_segmented_as(cascade):
     volume, segmented = small_mass(4.6)
     painted = cascade.paint(segmented, cascade.characterize(volume, segmented))

@@ -41,7 +41,8 @@ def test_a_process_writes_everything_and_prints_the_headline(folders, tmp_path):
     out = tmp_path / "out"
     result = process("evaluate", "--predictions", predictions, "--reference", references, "-o", out, "--name", "made")
     assert result.returncode == 0 and result.stderr == "", result.stderr
-    assert "p on made: 2 patients" in result.stdout and "References without a prediction, not scored: 1 (c)." in result.stdout
+    assert "p on made: 2 patients" in result.stdout
+    assert "References without a prediction, not scored: 1 (c)." in result.stdout
     assert {path.name for path in out.iterdir()} == {
         "evaluation.html", "scores.json", "cases.csv", "masses.csv", "decisions.csv", "tables", "figures",
     }  # fmt: skip

@@ -47,7 +47,7 @@ def sphere(spacing=(2.0, 2.0, 4.0), radius=20.0, shape=(50, 50, 25)):
 
 def segmenting(**changes):
     base = replace(STARTER.segment, intensity=WINDOW, geometry=Geometry(spacing_mm=(1.5, 1.5, 3.0)), margin_mm=8.0)
-    base = replace(base, near_located_mm=None)
+    base = replace(base, near_located_mm=None, mirror_averaged=False)
     return replace(base, **changes)
 
 

@@ -45,5 +45,5 @@ def test_air_alone_is_refused():
     ],
 )
 def test_what_is_not_in_hu_is_refused(body, changed):
-    with pytest.raises(NotCT, match="a CT (in Hounsfield units|of the abdomen) is needed"):
+    with pytest.raises(NotCT, match=r"a CT (in Hounsfield units|of the abdomen) is needed"):
         check_ct_numbers(volume_of(changed(body.hu.astype(np.float64))))

@@ -7,6 +7,7 @@ from renalct.core.errors import RecipeError
 from renalct.core.labels import KNOWN_CLASSES, Structure
 from renalct.models.recipe import Field, Geometry, Intensity, Masking, Recipe, Resize, Target
 from renalct.models.recipes import RECIPES, recipe_named
+from renalct.models.training_settings import Augmentation, Loss, Optimizer, Sampling, Schedule, Select
 from renalct.models.values import from_json, to_json
 
 
@@ -126,3 +127,58 @@ def test_targets_know_their_label_values():
 def test_a_recipe_that_cannot_work_is_refused(build):
     with pytest.raises(RecipeError):
         build()
+
+
+def test_zhao_trains_as_its_methods_say_and_what_they_leave_open_is_constant():
+    for name, stage in recipe_named("zhao2023").stages:
+        training, moved = stage.training, stage.training.augmentation
+        assert (training.learning_rate, training.batch, training.epochs) == (1e-4, 4, 400), name
+        assert (training.optimizer, training.schedule) == (Optimizer.ADAM, Schedule.CONSTANT)
+        assert (moved.rotation_deg, moved.translation) == (10.0, 0.1) and moved.noise_hu > 0
+    assert recipe_named("zhao2023").segment.training.steps_for(487) == 400 * 122  # 487 series in batches of 4
+    assert recipe_named("zhao2023_medicalnet").classify.network.dilated
+
+
+def test_zang_trains_for_1000_epochs_of_250_batches_by_sgd():
+    training = recipe_named("zang2021").segment.training
+    assert (training.learning_rate, training.momentum, training.batch) == (0.06, 0.99, 4)
+    assert training.steps_for(240) == training.steps_for(7) == 250_000
+    assert (training.optimizer, training.schedule) == (Optimizer.SGD_NESTEROV, Schedule.POLYNOMIAL)
+    changes = training.augmentation
+    assert changes.separately and changes.probability == changes.mirror_probability == 0.4
+    assert changes.mirror_axes == (0, 1, 2) and changes.tilt_deg == changes.rotation_deg
+
+
+def test_beheshtifard_trains_for_100_epochs_of_all_slices_and_keeps_the_lowest_loss():
+    training = recipe_named("beheshtifard2023").localize.training
+    assert (training.learning_rate, training.batch, training.epochs) == (1e-3, 128, 100)
+    assert training.steps_for(12_800) == 10_000 and training.select is Select.BEST_LOSS
+    assert (training.loss, training.sampling) == (Loss.BINARY_CROSS_ENTROPY, Sampling.IN_TURN)
+
+
+def test_splits_are_those_of_the_papers():
+    shares = {name: recipe_named(name).split_shares for name in ("zhao2023", "zang2021", "beheshtifard2023")}
+    assert shares == {"zhao2023": (8, 1, 1), "zang2021": (240, 60), "beheshtifard2023": (80, 10, 10)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 0}, "training.batch is 0; 1 or more"),
+        ({"epochs": 0}, "training.epochs is 0"),
+        ({"learning_rate": float("nan")}, "training.learning_rate is nan; a number above 0"),
+        ({"ema_decay": 1.0}, "training.ema_decay is 1.0; a number from 0 to below 1"),
+        ({"foreground_share": 1.5}, "training.foreground_share is 1.5; a share from 0 to 1"),
+        ({"clip_gradient": -1.0}, "training.clip_gradient is -1.0; 0 or more"),
+    ],
+)
+def test_a_training_that_cannot_work_is_refused(changes, message):
+    with pytest.raises(RecipeError, match=message):
+        replace(recipe_named("starter").segment.training, **changes)
+
+
+def test_an_augmentation_that_cannot_work_is_refused():
+    with pytest.raises(RecipeError, match="axes are 0, 1 and 2"):
+        Augmentation(mirror_axes=(3,))
+    with pytest.raises(RecipeError, match=r"augmentation\.probability is 2"):
+        Augmentation(probability=2.0)

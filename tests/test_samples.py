@@ -12,9 +12,10 @@ from renalct.core.volume import CTVolume, LabelMap
 from renalct.models.cases import Case, CaseFile, LabelledMass, Origin
 from renalct.models.inference import mass_input
 from renalct.models.prepare import field_grid, prepare
+from renalct.models.prepared_cases import Prepared, prepare_cases, read_prepared
 from renalct.models.recipe import Activation, Geometry, Target
 from renalct.models.recipes import recipe_named
-from renalct.models.samples import Prepared, Sampler, cut_patch, patch_shape, prepare_cases, read_prepared, targets_of
+from renalct.models.samples import Sampler, cut_patch, patch_shape, targets_of
 from renalct.models.training_settings import Augmentation
 from shapes import ellipsoid, grid_of, mask_of
 from tiny_recipes import tiny

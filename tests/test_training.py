@@ -10,13 +10,17 @@ from renalct.commands import weights
 from renalct.core.errors import RecipeError
 from renalct.models import recipes, training
 from renalct.models.cases import Origin, phantom_files
+from renalct.models.lineage import RunSettings
 from renalct.models.recipes import recipe_named
 from renalct.models.release import Metric, load_release
-from renalct.models.training import RunPlan, RunRecord, read_run, train, trained_on, trained_release
+from renalct.models.run_folder import RunRecord, read_run
+from renalct.models.run_plan import RunPlan, RunWatch
+from renalct.models.trained import KITS_LICENCE, trained_on, trained_release
+from renalct.models.training import train
 from tiny_recipes import tiny
 
 TINY = replace(tiny(recipe_named("starter"), patch=16), name="tiny")
-PLAN = RunPlan(phantoms=2, steps=2)
+PLAN = RunPlan(RunSettings(phantoms=2), steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +52,16 @@ def test_a_held_out_patient_is_not_prepared(run):
 
 def test_a_run_goes_on_where_it_was(run):
     folder, coarse = run
-    told = []
-    train(TINY, coarse, folder, plan=replace(PLAN, steps=3, stages=("localize",)), tell=told.append)
-    assert [(t.stage, t.status.step) for t in told] == [("localize", 3)]
+    told: list = []
+    plan = replace(PLAN, steps=3, stages=("localize",))
+    train(TINY, coarse, folder, plan=plan, watch=RunWatch(told.append))
+    assert [(t.stage, t.status.step) for t in told if not t.note] == [("localize", 3)]
 
 
 def test_another_recipe_or_seed_in_the_same_folder_is_refused(run):
     folder, coarse = run
     with pytest.raises(RecipeError, match="another recipe, seed or set of cases"):
-        train(TINY, coarse, folder, plan=replace(PLAN, seed=1))
+        train(TINY, coarse, folder, plan=replace(PLAN, settings=replace(PLAN.settings, seed=1)))
 
 
 def test_an_unknown_stage_is_refused(tmp_path):
@@ -78,13 +83,13 @@ def test_a_folder_that_holds_no_run_is_refused(tmp_path):
 
 
 def record(patients=129) -> RunRecord:
-    return RunRecord(TINY, 0, 100, patients, 30, "abc")
+    return RunRecord(TINY, RunSettings(phantoms=100), patients, 30, "abc", 0, "KiTS19 slices", KITS_LICENCE)
 
 
 def test_the_first_line_names_patients_phantoms_measurement_and_licence():
     metrics = (Metric("mass Dice", "patients held out", 30, 0.5, 0.4, 0.6), Metric("mass Dice", "phantoms", 9, 1, 1, 1))
     assert trained_on(record(), metrics) == (
-        "Trained on slices of 129 KiTS19 patients and on 100 synthetic phantoms; "
+        "Trained on KiTS19 slices of 129 patients and on 100 synthetic phantoms; "
         "measured on 30 other patients: mass Dice 0.50 [0.40 to 0.60]; licence CC BY-NC-SA 4.0."
     )
     assert "was not measured" in trained_on(record(), ())
@@ -99,7 +104,7 @@ def test_phantoms_alone_promise_nothing():
 def tiny_by_name(monkeypatch):
     """The tiny recipe can be asked for by name, and new phantoms are coarse."""
     monkeypatch.setattr(recipes, "RECIPES", (*recipes.RECIPES, TINY))
-    monkeypatch.setattr(weights, "phantom_files", partial(phantom_files, spacing_mm=(4.0, 4.0, 6.0)))
+    monkeypatch.setattr(weights, "phantom_files", partial(phantom_files, spacing_mm=(8.0, 8.0, 10.0)))
     monkeypatch.setattr(
         training, "phantom_files", lambda seeds, spacing_mm: phantom_files(seeds, spacing_mm=(4.0, 4.0, 6.0))
     )
@@ -107,14 +112,15 @@ def tiny_by_name(monkeypatch):
 
 def test_train_then_weights_make_a_release_with_measured_metrics(tmp_path, tiny_by_name, capsys):
     folder, out = str(tmp_path / "run"), str(tmp_path / "release")
-    assert main(["train", "tiny", "-o", folder, "--phantoms", "2", "--steps", "1"]) == 0
+    assert main(["train", "tiny", "-o", folder, "--phantoms", "2", "--steps", "1", "--no-release"]) == 0
     assert main(["weights", folder, "-o", out, "--phantoms", "1", "--version", "7"]) == 0
     assert main(["weights", out, "--show", "--json"]) == 0
     release = load_release(tmp_path / "release")
     card = json.loads(capsys.readouterr().out[-4000:].partition("\n{")[2].join(("{", "")))
     assert release.card.version == card["version"] == "7" and card["digest"] == release.digest
     assert release.card.licence.startswith("Apache-2.0")
-    assert {m.name for m in release.card.metrics} >= {"kidney_and_mass Dice", "mass Dice", "tumor Dice"}
+    assert [n.steps for n in release.card.lineage.networks] == [1, 1, 1]
+    assert {m.name for m in release.card.metrics} >= {"kidney and mass Dice", "mass Dice", "tumor Dice"}
     assert all(m.n == 1 and "phantom" in m.data for m in release.card.metrics)
 
 
@@ -144,7 +150,7 @@ def test_the_card_of_the_starter_is_shown(capsys):
         (["--steps", "0"], "--steps is 0; 1 or more is needed"),
         (["--device", "tpu"], "there is no device 'tpu' here"),
         (["--phantoms", "0"], "no training case has what this stage needs"),
-        (["--stacks", "/nowhere"], "holds no slice stacks"),
+        (["--stacks", "/nowhere"], "there is no folder /nowhere"),
     ],
 )
 def test_options_that_cannot_work_are_refused_in_a_sentence(tmp_path, capsys, options, message):

@@ -126,8 +126,12 @@ class Cascade:
 
     def characterize(self, volume: CTVolume, segmented: LabelMap, *, other_phases: Sequence[CTVolume] = ()) -> Findings:
         """The kidneys and masses of a segmentation: separated, classified, explained and measured."""
-        least_share = self.release.recipe.least_parenchyma_share
-        rules = SeparationSettings(min_kidney_ml=_min_kidney_ml(volume), min_parenchyma_share=least_share)
+        recipe = self.release.recipe
+        rules = SeparationSettings(
+            min_kidney_ml=_min_kidney_ml(volume),
+            min_mass_diameter_mm=recipe.smallest_mass_mm,
+            min_parenchyma_share=recipe.least_parenchyma_share,
+        )
         organs = separate(segmented, settings=rules)
         if not organs:
             return Findings()

@@ -1,115 +1,118 @@
-"""Train a recipe into a run folder, from slices of patients and from synthetic phantoms; `renalct weights` exports it.
+"""Train a recipe into a run folder, from images with labels and from synthetic phantoms, up to a release candidate.
 
-A run can be stopped at any moment (Ctrl-C) and goes on with --resume, exactly as if it had never stopped.
-Without --stacks the networks learn from synthetic phantoms alone.
+A run can be stopped at any moment (Ctrl-C, a lost connection, a full disk) and goes on with --resume, exactly as if it
+had never stopped. Without --data or --stacks the networks learn from synthetic phantoms alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
+from renalct.commands.train_data import GivenData, given_data
+from renalct.commands.train_options import add_run_options, plan_of, recipe_of
+from renalct.commands.train_progress import TrainingLines
 from renalct.core.errors import InputError, OutputError
-from renalct.models.cases import CaseFile, single_slice_files, stack_files
-from renalct.models.recipes import RECIPES, recipe_named
-from renalct.models.training import RUN, RunPlan, Told, train
+from renalct.learning.candidate import CandidateSettings, export_candidate
+from renalct.learning.stage_validation import stage_validator
+from renalct.models.recipe import Recipe
+from renalct.models.release import Release
+from renalct.models.run_folder import CANDIDATE, RUN
+from renalct.models.run_plan import RunPlan, RunResult, RunWatch
+from renalct.models.training import train
 
 EPILOG = """examples:
+  renalct train zhao2023 --data kits23/dataset -o run --device cuda --workers 8 --loaders 8
   renalct train starter -o run --stacks STACKS --single-slices SLICES --phantoms 286 --workers 2
-  renalct train starter -o run --resume --minutes 30      go on for half an hour"""
-_SAY_EVERY_SECONDS = 15.0
+  renalct train starter -o run --resume --minutes 30      go on for half an hour
+  torchrun --nproc-per-node 4 -m renalct train zang2021 --data kits21 -o run --device cuda"""
+_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `renalct train`."""
-    names = ", ".join(recipe.name for recipe in RECIPES)
-    parser.add_argument("recipe", metavar="RECIPE", help=f"the recipe to train: {names}")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="the folder of the run")
-    parser.add_argument("--stacks", type=Path, metavar="FOLDER", help="slice stacks of patients (case_XXXXX/case.json)")
-    parser.add_argument(
-        "--single-slices", type=Path, metavar="FOLDER", help="full-field single slices of patients (index.json)"
-    )
-    parser.add_argument("--phantoms", type=int, default=120, metavar="N", help="how many phantoms to make (120)")
-    parser.add_argument(
-        "--minutes", type=float, metavar="N", help="stop after this time; else after the recipe's steps"
-    )
-    parser.add_argument("--steps", type=int, metavar="N", help="steps per network, instead of the recipe's number")
-    parser.add_argument(
-        "--stage", action="append", default=[], metavar="NAME", help="train this stage only (repeatable)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run that is in the folder")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the split, the weights and the samples"
-    )
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that prepare cases (1)")
+    add_run_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, telling how far it is about every 15 seconds."""
-    recipe = recipe_named(arguments.recipe)
-    _check(arguments)
-    if (arguments.output / RUN).exists() and not arguments.resume:
+    """Train, telling how far it is about every 15 seconds, and make the release candidate."""
+    plan = plan_of(arguments)
+    recipe = recipe_of(arguments)
+    first = os.environ.get("RANK", "0") == "0"
+    if first and (arguments.output / RUN).exists() and not arguments.resume:
         raise OutputError(f"{arguments.output} holds a run already; go on with it by --resume, or give another folder")
     if arguments.resume and not (arguments.output / RUN).exists():
         raise InputError(f"{arguments.output} holds no run to go on with; leave --resume out to start one")
-    plan = RunPlan(
-        seed=arguments.seed,
-        phantoms=arguments.phantoms,
-        minutes=arguments.minutes,
-        device=arguments.device,
-        workers=arguments.workers,
-        stages=tuple(arguments.stage),
-        steps=arguments.steps,
-    )
-    record = train(recipe, _patients(arguments), arguments.output, plan=plan, tell=_Teller())
+    given = given_data(arguments, plan, speak=first)
+    return train_and_export(recipe, given, arguments.output, release=not arguments.no_release)
+
+
+def train_and_export(recipe: Recipe, given: GivenData, folder: Path, *, release: bool = True) -> int:
+    """Train, say how it ended and, when every network is trained, make the release candidate; the exit code."""
+    lines = TrainingLines()
+    validator = stage_validator(given.plan.machine.device)
+    with stop_asked() as asked:
+        watch = RunWatch(lines, validator, lambda: bool(asked))
+        result = train(recipe, given.trained_on, folder, plan=given.plan, watch=watch)
+    if not result.first:
+        return _INTERRUPTED if result.stopped else 0
+    record = result.record
     print(
-        f"{recipe.name}: learned from {record.training_patients} patients and {record.phantoms} phantoms, "
-        f"{record.validation_patients} patients held out. Export it: renalct weights {arguments.output} -o FOLDER"
+        f"{recipe.name}: learned from {record.training_patients} patients and {record.settings.phantoms} phantoms; "
+        f"{record.validation_patients} patients held out for validation, {record.test_patients} for the test"
     )
+    for name, member, status in result.networks:
+        if status.ended:
+            print(f"{name} {member}: ended at step {status.step} of {status.steps}: {status.ended}")
+    if result.stopped:
+        print(f"stopped; go on with: renalct train ... -o {folder} --resume")
+        return _INTERRUPTED
+    if release and not given.plan.stages:
+        print_candidate(_export(folder, given, result), folder)
+    else:
+        print(f"Export it: renalct weights {folder} -o FOLDER")
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    for name, least in (("phantoms", 0), ("minutes", 0), ("steps", 1), ("seed", 0), ("workers", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name} is {value}; {least} or more is needed")
-    if arguments.device != "cpu" and not (arguments.device.startswith("cuda") and torch.cuda.is_available()):
-        raise InputError(f"there is no device {arguments.device!r} here to train on; leave --device out to use the CPU")
+def _export(folder: Path, given: GivenData, result: RunResult) -> Release:
+    plan: RunPlan = given.plan
+    settings = CandidateSettings(device=plan.machine.device, processes=result.processes)
+    return export_candidate(folder, given.files, settings=settings, tell=_tell_measured)
 
 
-def _patients(arguments: argparse.Namespace) -> tuple[CaseFile, ...]:
-    files: tuple[CaseFile, ...] = ()
-    if arguments.stacks:
-        files += stack_files(arguments.stacks)
-    if arguments.single_slices:
-        files += single_slice_files(arguments.single_slices)
-    return files
+def print_candidate(release: Release, folder: Path) -> None:
+    """Print the metrics of a release candidate, and where it is."""
+    print(f"release candidate: {folder / CANDIDATE} (sha256 {release.digest[:12]})")
+    for metric in release.card.metrics:
+        interval = f"[{metric.low:.3f} to {metric.high:.3f}]"
+        print(f"  {metric.name}: {metric.value:.3f} {interval}, n = {metric.n}, {metric.data}")
 
 
-class _Teller:
-    """Prints a line now and then."""
+def _tell_measured(done: int, of: int) -> None:
+    if done % 5 == 0 or done == of:
+        print(f"measured {done} of {of} cases", flush=True)
 
-    def __init__(self) -> None:
-        self._said = 0.0
-        self._stage = ""
 
-    def __call__(self, told: Told) -> None:
-        now, status = time.monotonic(), told.status
-        if told.stage == self._stage and now - self._said < _SAY_EVERY_SECONDS and status.step != status.steps:
-            return
-        self._said, self._stage = now, told.stage
-        if told.stage == "cases":
-            print(f"cases: {status.step} of {status.steps} prepared", flush=True)
-            return
-        left = (status.steps - status.step) * status.seconds_per_step / 60
-        name = told.stage if told.member == 0 else f"{told.stage} {told.member}"
-        print(
-            f"{name}: step {status.step} of {status.steps}, loss {status.loss:.3f}, "
-            f"{status.seconds_per_step:.2f} s a step, {left:.0f} min left",
-            flush=True,
-        )
+@contextmanager
+def stop_asked() -> Iterator[list[int]]:
+    """A list that is filled when the process is asked to stop (Ctrl-C, or SIGTERM of a job system).
+
+    The step that is being computed is then finished and saved. A second Ctrl-C stops at once.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

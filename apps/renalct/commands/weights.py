@@ -15,7 +15,8 @@ from renalct import __version__
 from renalct.core.errors import InputError, OutputError
 from renalct.models.cases import phantom_files, stack_files
 from renalct.models.release import Metric, Release, describe, load_release, save_release
-from renalct.models.training import read_run, trained_on, trained_release
+from renalct.models.run_folder import read_run
+from renalct.models.trained import lineage_of, trained_on, trained_release
 
 EPILOG = """examples:
   renalct weights run -o release --stacks stacks      export, and measure on the held-out patients
@@ -50,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         release = save_release(release, arguments.output)
         metrics = _measure(load_release(arguments.output), arguments, frozenset(split.validation))
-        card = replace(release.card, metrics=metrics, trained_on=trained_on(record, metrics))
+        card = replace(
+            release.card, metrics=metrics, trained_on=trained_on(record, metrics), lineage=lineage_of(arguments.folder)
+        )
         save_release(replace(release, card=card), arguments.output)
     except OSError as error:
         raise OutputError(f"the release cannot be written to {arguments.output} ({error.strerror})") from error

@@ -35,6 +35,11 @@ class Region(Enum):
         """The name in tables, for example ``kidney_and_mass``."""
         return self.name.lower()
 
+    @property
+    def words(self) -> str:
+        """The name in sentences, for example ``kidney and mass``."""
+        return self.title.replace("_", " ")
+
 
 class Side(Enum):
     """The side of the patient's body on which a kidney lies, or `UNDETERMINED` (transplant, horseshoe, single)."""

@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalct.cascade import Cascade
-from renalct.core.labels import KNOWN_CLASSES, MassClass, Region
+from renalct.core.labels import KNOWN_CLASSES, MassClass, Region, Structure
 from renalct.core.volume import LabelMap
+from renalct.metrics.case import evaluate_case
+from renalct.metrics.scores import CaseScores, ScoreSettings
 from renalct.models.cases import Case, CaseFile
 from renalct.models.inference import classify_masses
 from renalct.models.release import Metric, Release
 
 _RESAMPLES = 2000
+_EVERY_CLASS = {Structure.KIDNEY, Structure.TUMOR, Structure.CYST}
+_SETTINGS = ScoreSettings(domain_surfaces=False)
 _REGIONS = (Region.KIDNEY_AND_MASS, Region.MASS, Region.TUMOR)
 
 
@@ -53,34 +57,47 @@ class _Called:
 def measure_release(
     release: Release, files: Sequence[CaseFile], *, data: str, tell: Callable[[int, int], None] | None = None
 ) -> tuple[Metric, ...]:
-    """Mean Dice per patient of each region, end to end, and the accuracy of the classifier on the reference's masses.
+    """Mean Dice per patient of each region, end to end; its mean surface Dice; the share of masses found and the false
+    ones per case; and the accuracy of the classifier on the reference's masses.
 
-    `data` says what the cases are. Intervals are 95 % bootstrap intervals over patients.
+    Dice pools the parts of one patient; cases that do not assess every class are left out. `data` says what the cases
+    are. Intervals are 95 % bootstrap intervals over patients.
     """
     cascade = Cascade(release)
     overlaps: dict[str, list[Overlap]] = {}
+    scored: dict[str, list[CaseScores]] = {}
     called: dict[str, list[_Called]] = {}
     for number, file in enumerate(files, start=1):
         for case in file.load():
-            found = _overlaps(cascade, case)
+            if not case.assessed >= _EVERY_CLASS:
+                continue
+            predicted = cascade.run(case.volume).label_map
+            found = [overlap(predicted, case.label_map, region) for region in _REGIONS]
+            scores = evaluate_case(predicted, case.label_map, case=case.name, patient=case.patient, settings=_SETTINGS)
+            scored.setdefault(case.patient, []).append(scores)
             before = overlaps.get(case.patient, [Overlap()] * len(_REGIONS))
             overlaps[case.patient] = [a.plus(b) for a, b in zip(before, found, strict=True)]
             called.setdefault(case.patient, []).extend(_called(release, cascade, case))
         if tell:
             tell(number, len(files))
+    if not overlaps:
+        return ()
     metrics = []
     for n, region in enumerate(_REGIONS):
         values = np.asarray([each[n].dice for each in overlaps.values()])
-        metrics.append(_metric(f"{region.title} Dice", data, values))
+        metrics.append(_metric(f"{region.words} Dice", data, values))
+    for region in _REGIONS:
+        surface = [np.asarray([s.region(region).surface_dice for s in each]) for each in scored.values()]
+        metrics.append(_metric(f"{region.words} surface Dice", data, surface))
+    touched = [np.asarray([d.touched for s in each for d in s.references], float) for each in scored.values()]
+    if any(each.size for each in touched):
+        metrics.append(_metric("mass sensitivity", data, [each for each in touched if each.size]))
+    false = [np.asarray([len(s.false_positives) for s in each], float) for each in scored.values()]
+    metrics.append(_metric("false positives per case", data, false))
     right = [np.asarray([c.truth is c.called for c in each], float) for each in called.values() if each]
     if right:
         metrics.append(_metric("class accuracy", data, right))
     return tuple(metrics)
-
-
-def _overlaps(cascade: Cascade, case: Case) -> list[Overlap]:
-    predicted = cascade.run(case.volume).label_map
-    return [overlap(predicted, case.label_map, region) for region in _REGIONS]
 
 
 def overlap(predicted: LabelMap, reference: LabelMap, region: Region) -> Overlap:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from renalct.models.training_settings import Augmentation
 Array = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 _FEWEST_TILTED_SLICES = 8
+_CHANGES = ("rotation_deg", "scale", "translation", "noise_hu", "brightness_hu", "contrast", "gamma", "blur_voxels")
 
 
 def augment(
@@ -23,13 +26,38 @@ def augment(
     `spacing` (x, y, z, any unit) makes rotations rigid in the patient; `hu_per_unit` is the size in HU of 1 in the
     image. A second image channel (a mask) is moved with the first and otherwise left alone.
     """
+    if spec.separately:
+        spec = _chosen(spec, rng)
     if _moves(spec) and rng.random() < spec.probability:
         image, labels = _move(image, labels, _matrix(spec, rng, spacing, labels.shape))
-    if spec.mirror and rng.random() < 0.5:
-        image, labels = image[:, ::-1].copy(), labels[::-1].copy()
+    for axis in spec.mirror_axes if spec.mirror else ():
+        if rng.random() < spec.mirror_probability:
+            image, labels = np.flip(image, axis + 1).copy(), np.flip(labels, axis).copy()
     image = image.copy()
     image[0] = _intensity(image[0], spec, rng, hu_per_unit)
     return image, labels
+
+
+def _chosen(spec: Augmentation, rng: np.random.Generator) -> Augmentation:
+    """The changes of one sample where each is made, or not, on its own; what is chosen is certain."""
+    chances = {name: rng.random() < spec.probability for name in _CHANGES}
+
+    def made(name: str) -> float:
+        return float(getattr(spec, name)) if chances[name] else 0.0
+
+    return replace(
+        spec,
+        probability=1.0,
+        rotation_deg=made("rotation_deg"),
+        tilt_deg=spec.tilt_deg if chances["rotation_deg"] else 0.0,
+        scale=made("scale"),
+        translation=made("translation"),
+        noise_hu=made("noise_hu"),
+        brightness_hu=made("brightness_hu"),
+        contrast=made("contrast"),
+        gamma=made("gamma"),
+        blur_voxels=made("blur_voxels"),
+    )
 
 
 def _moves(spec: Augmentation) -> bool:
@@ -41,7 +69,7 @@ def _matrix(
 ) -> NDArray[np.float64]:
     """3 x 4 in the normalized coordinates of `affine_grid` (axes z, y, x of the transposed array)."""
     flat = shape[2] < _FEWEST_TILTED_SLICES
-    tilt = 0.0 if flat else spec.rotation_deg / 3
+    tilt = 0.0 if flat else spec.rotation_deg / 3 if spec.tilt_deg is None else spec.tilt_deg
     angles = np.deg2rad(rng.uniform(-1, 1, 3) * (tilt, tilt, spec.rotation_deg))
     rotation = np.eye(3)
     for axis, angle in enumerate(angles):

@@ -1,237 +1,279 @@
-"""The training loop of one network: steps, checkpoints, and a continuation that is identical after any stop.
+"""The training loop of one network: steps, validations, checkpoints, and an identical continuation after any stop.
 
 Nothing random outlives a step: samples, dropout and the learning rate are functions of the seed and the step number.
-Checkpoints are safetensors (no pickle), written to a temporary name and renamed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from monai.losses.dice import DiceCELoss, DiceLoss
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from renalct.core.errors import OutputError, RecipeError
+from renalct.core.errors import RecipeError
+from renalct.models.checkpoint import TrainingState, digest_of, restore_checkpoint, save_best, save_checkpoint
+from renalct.models.learning_rate import build_optimizer, learning_rate
+from renalct.models.loading import Batch, Draw, Waiting, batches
+from renalct.models.losses import loss_of
+from renalct.models.machine import PLAIN, Machine, failures_explained
 from renalct.models.networks import build_network, load_state, placed, state_of
-from renalct.models.recipe import Activation, Stage
-from renalct.models.samples import Batch
-from renalct.models.training_settings import Loss, Optimizer, Training
-from renalct.models.values import to_json
+from renalct.models.parallel import ALONE, Team
+from renalct.models.recipe import Stage
+from renalct.models.tracking import Tracker
 
-CHECKPOINT = "checkpoint.safetensors"
-_WARM_UP_STEPS = 50
-_NARROWEST_BFLOAT16 = 16
+_SMALLEST_SCALE = 2.0**-10
+_LOG_EVERY = 10
+_KEEP_LOSS = 0.98
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One network to train: its name in messages, its stage, where samples come from, and its folder.
+
+    `class_weights` weigh a classifier's loss; `weights` are what it starts from instead of random numbers.
+    """
+
+    name: str
+    stage: Stage
+    draw: Draw
+    folder: Path
+    steps: int
+    seed: int = 0
+    class_weights: tuple[float, ...] = ()
+    weights: dict[str, torch.Tensor] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """When to stop and to save. `deadline` is a time of `time.monotonic`; None means all steps of the recipe."""
+    """When to stop, to save and to validate. `deadline` is a time of `time.monotonic`; `stop` says that someone asked.
+
+    Training ends early after `patience` validations without a better one (None: never), and after `last_step`, which
+    changes nothing about the steps before it.
+    """
 
     deadline: float | None = None
+    stop: Callable[[], bool] = bool
     save_every_seconds: float = 120.0
-    steps: int | None = None
+    validate_every: int | None = None
+    patience: int | None = None
+    last_step: int | None = None
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a training is; `loss` is a running mean."""
+    """How far a training is; `loss` is a running mean, `waiting` the share of time without samples to compute.
+
+    `ended` says why a training ended before its last step ("" while it goes on, and after the last).
+    """
 
     step: int
     steps: int
     loss: float
     seconds_per_step: float
+    waiting: float = 0.0
+    best: float = -math.inf
+    ended: str = ""
+
+    @property
+    def seconds_left(self) -> float:
+        """The time that the remaining steps will take, without validations."""
+        return (self.steps - self.step) * self.seconds_per_step
 
 
-Tell = Callable[[Status], None]
+@dataclass(frozen=True)
+class Score:
+    """How good validated weights are (higher is better), and the numbers behind it."""
+
+    value: float
+    numbers: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(eq=False)
-class _State:
-    """What changes while training."""
+Validate = Callable[[dict[str, torch.Tensor]], Score]
 
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    average: dict[str, torch.Tensor]
-    step: int = 0
-    loss: float = math.nan
-    stage_sha256: str = field(default="", repr=False)
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """Who looks on: `tell` hears of every step, `validate` scores the averaged weights, trackers write down."""
+
+    tell: Callable[[Status], None] | None = None
+    validate: Validate | None = None
+    trackers: tuple[Tracker, ...] = ()
+
+    def write(self, step: int, numbers: tuple[tuple[str, float], ...]) -> None:
+        """Have every tracker write numbers down."""
+        for tracker in self.trackers:
+            tracker.write(step, numbers)
 
 
 def train_network(
-    stage: Stage, draw: Callable[[int], Batch], folder: Path, *, seed: int = 0, device: str = "cpu",
-    pace: Pace = Pace(), tell: Tell | None = None,
-) -> Status:  # fmt: skip
-    """Train the stage's network until its steps are done or time is up, from the checkpoint in `folder` if there is
-    one, and leave a checkpoint there. `draw(step)` gives the batch of a step.
+    job: Job, *, machine: Machine = PLAIN, team: Team = ALONE, pace: Pace = Pace(), watch: Watch = Watch()
+) -> Status:
+    """Train a network until its steps are done, time is up or validation no longer improves, from the checkpoint in
+    the job's folder if there is one, and leave a checkpoint there.
 
-    Raises `RecipeError` when the checkpoint is of another recipe, or when the loss is not finite.
+    Raises `RecipeError` when the checkpoint is of another recipe or a number is not finite, `InputError` when memory is
+    short or a loader is lost, `OutputError` when nothing can be written. The last checkpoint is then kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = _start(stage, folder / CHECKPOINT, seed, device)
-    steps = pace.steps or stage.training.steps
-    saved = began = time.monotonic()
-    first = state.step
-    while state.step < steps and (pace.deadline is None or time.monotonic() < pace.deadline):
-        loss = _step(state, stage, draw(state.step), steps=steps, seed=seed, device=device)
-        state.loss = loss if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * loss
-        state.step += 1
-        now = time.monotonic()
-        if tell:
-            tell(Status(state.step, steps, state.loss, (now - began) / (state.step - first)))
-        if now - saved > pace.save_every_seconds:
-            _save(state, folder / CHECKPOINT)
-            saved = now
-    _save(state, folder / CHECKPOINT)
-    taken = (time.monotonic() - began) / max(1, state.step - first)
-    return Status(state.step, steps, state.loss, taken)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    loop = _Loop(job, machine, team, pace, watch)
+    with machine.arithmetic(), failures_explained(job.name, machine, lambda: loop.state.step):
+        return loop.run()
 
 
-def _start(stage: Stage, path: Path, seed: int, device: str) -> _State:
-    network = build_network(stage, seed=seed)
-    network = placed(network, stage, device).train()
-    average = {name: tensor.clone() for name, tensor in state_of(network).items()}
-    digest = hashlib.sha256(json.dumps(to_json(stage), sort_keys=True).encode()).hexdigest()
-    state = _State(network, _optimizer(stage.training, network), average, stage_sha256=digest)
-    if path.exists():
-        _restore(state, path)
-    return state
+class _Loop:
+    """The loop of one `train_network`."""
 
-
-def _step(state: _State, stage: Stage, batch: Batch, *, steps: int, seed: int, device: str) -> float:
-    torch.manual_seed(seed * 1_000_003 + state.step)
-    images, targets = (tensor.to(device) for tensor in batch)
-    layout = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
-    images = images.contiguous(memory_format=layout)
-    training = stage.training
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(training, state.step, steps)
-    with _autocast(stage, device):
-        output = state.network(images)
-    loss = loss_of(output.float(), targets, stage)
-    if not torch.isfinite(loss):
-        raise RecipeError(
-            f"the loss is not finite at step {state.step}; the last checkpoint is kept: lower the learning rate "
-            f"({training.learning_rate:g}) or clip the gradient, and resume"
+    def __init__(self, job: Job, machine: Machine, team: Team, pace: Pace, watch: Watch) -> None:
+        self.job, self.machine, self.team, self.pace, self.watch = job, machine, team, pace, watch
+        self.parts = machine.parts(job.stage.training.batch, rank=team.rank, size=team.size)
+        network = team.prepared(build_network(job.stage, seed=job.seed))
+        if job.weights is not None:
+            load_state(network, job.weights)
+        network = placed(network, job.stage, machine.device).train()
+        average = {name: tensor.clone() for name, tensor in state_of(network).items()}
+        optimizer = build_optimizer(job.stage.training, network)
+        self.state = TrainingState(
+            network,
+            optimizer,
+            machine.scaler(job.stage),
+            average,
+            planned_steps=job.steps,
+            stage_sha256=digest_of(job.stage),
         )
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if training.clip_gradient:
-        nn.utils.clip_grad_norm_(state.network.parameters(), training.clip_gradient)
-    state.optimizer.step()
-    _average(state, training.ema_decay)
-    return float(loss.detach())
+        restore_checkpoint(self.state, job.folder)
+        if team.first:
+            for tracker in watch.trackers:
+                tracker.begin(self.state.step)
+        self.forward = team.shared(machine.compiled(network))
+        self.class_weights = torch.tensor(job.class_weights, device=machine.device) if job.class_weights else None
+        self.waiting, self.busy_since, self.first = Waiting(), time.monotonic(), self.state.step
 
+    def run(self) -> Status:
+        """Steps until something ends them."""
+        state, job = self.state, self.job
+        saved = self.busy_since = time.monotonic()
+        steps = range(state.step, job.steps)
+        source = batches(job.draw, self.parts, steps, machine=self.machine, waiting=self.waiting)
+        ended = self._ended()
+        with contextlib.closing(source):
+            while state.step < job.steps and not ended:
+                loss = self._step(next(source))
+                state.loss = loss if math.isnan(state.loss) else _KEEP_LOSS * state.loss + (1 - _KEEP_LOSS) * loss
+                state.step += 1
+                self._tell()
+                validated = self._validate()
+                if validated or time.monotonic() - saved > self.pace.save_every_seconds:
+                    self._save()
+                    saved = time.monotonic()
+                ended = self._ended()
+        self._save()
+        return replace(self._status(), ended=ended if state.step < job.steps else "")
 
-def learning_rate(training: Training, step: int, steps: int) -> float:
-    """A linear rise over 50 steps, then half a cosine down to 2 % at the last step."""
-    rise = min(1.0, (step + 1) / min(_WARM_UP_STEPS, max(1, steps // 10)))
-    fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
-    return training.learning_rate * rise * fall
+    def _step(self, parts: list[Batch]) -> float:
+        """One update of the weights from a batch in parts; the mean loss of the team."""
+        job, state, training = self.job, self.state, self.job.stage.training
+        torch.manual_seed(job.seed * 1_000_003 + state.step + self.team.rank * 0x5DEECE66D)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(training, state.step, job.steps)
+        state.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.machine.device)
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            with self.team.unshared(self.forward) if not last else contextlib.nullcontext():
+                loss = self._loss(part) / len(parts)
+                state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        mean = float(self.team.mean(total))
+        if not math.isfinite(mean):
+            raise RecipeError(self._not_finite("loss"))
+        self._update(state.network)
+        return mean
 
+    def _loss(self, part: Batch) -> torch.Tensor:
+        images, targets = (tensor.to(self.machine.device, non_blocking=True) for tensor in part)
+        layout = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
+        images = images.contiguous(memory_format=layout)
+        stage = self.job.stage
+        with self.machine.autocast(stage):
+            output = self.forward(images)
+        return loss_of(output.float(), targets, stage, class_weights=self.class_weights, team=self.team)
 
-def loss_of(output: torch.Tensor, targets: torch.Tensor, stage: Stage) -> torch.Tensor:
-    """The stage's loss; heads of deep supervision (n, heads, channels, ...) weigh half as much per level."""
-    spatial = targets.ndim - (2 if stage.activation is Activation.SIGMOID else 1)
-    if not stage.classes and output.ndim == spatial + 3:
-        weights = [0.5**head for head in range(output.shape[1])]
-        losses = [w * loss_of(output[:, head], targets, stage) for head, w in enumerate(weights)]
-        return torch.stack(losses).sum() / sum(weights)
-    training = stage.training
-    if training.loss is Loss.CROSS_ENTROPY:
-        return nn.functional.cross_entropy(output, targets, label_smoothing=training.label_smoothing)
-    if stage.activation is Activation.SIGMOID:
-        binary = nn.functional.binary_cross_entropy_with_logits(output, targets)
-        if training.loss is Loss.BINARY_CROSS_ENTROPY:
-            return binary
-        dice: torch.Tensor = DiceLoss(sigmoid=True, batch=True)(output, targets)
-        return binary + dice
-    loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
-    combined: torch.Tensor = loss(output, targets[:, None])
-    return combined
+    def _update(self, network: nn.Module) -> None:
+        """Move the weights and their average, unless a gradient is not finite."""
+        state, training = self.state, self.job.stage.training
+        state.scaler.unscale_(state.optimizer)
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        finite = math.isfinite(float(norm))
+        if not finite and (not state.scaler.is_enabled() or state.scaler.get_scale() < _SMALLEST_SCALE):
+            raise RecipeError(self._not_finite("gradient"))
+        if finite and training.clip_gradient:
+            nn.utils.clip_grads_with_norm_(network.parameters(), training.clip_gradient, norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.averaged(training.ema_decay)
 
-
-def _average(state: _State, decay: float) -> None:
-    """Exponential moving average of the weights, faster at the start."""
-    keep = min(decay, (1 + state.step) / (10 + state.step)) if decay else 0.0
-    with torch.no_grad():
-        for name, tensor in state_of(state.network).items():
-            if tensor.is_floating_point():
-                state.average[name].lerp_(tensor, 1 - keep)
-            else:
-                state.average[name].copy_(tensor)
-
-
-def _optimizer(training: Training, network: nn.Module) -> torch.optim.Optimizer:
-    rate, decay = training.learning_rate, training.weight_decay
-    if training.optimizer is Optimizer.SGD_NESTEROV:
-        return torch.optim.SGD(
-            network.parameters(), rate, momentum=training.momentum, nesterov=True, weight_decay=decay
+    def _not_finite(self, what: str) -> str:
+        training = self.job.stage.training
+        return (
+            f"the {what} of {self.job.name} is not finite at step {self.state.step}; the last checkpoint is kept: "
+            f"lower the learning rate ({training.learning_rate:g}), or clip the gradient (at "
+            f"{training.clip_gradient:g}; 0 is not at all), and start anew; or resume with --precision float32"
         )
-    kind = torch.optim.AdamW if training.optimizer is Optimizer.ADAMW else torch.optim.Adam
-    return kind(network.parameters(), rate, weight_decay=decay)
 
+    def _validate(self) -> bool:
+        """Score the averaged weights when it is time; whether it was."""
+        state, every = self.state, self.pace.validate_every
+        if self.watch.validate is None or every is None:
+            return False
+        if state.step % every and state.step != self.job.steps:
+            return False
+        began, value = time.monotonic(), math.nan
+        if self.team.first:
+            score = self.watch.validate(state.average)
+            value = score.value
+            self.watch.write(state.step, score.numbers)
+        value = self.team.told(value)
+        better = value > state.best
+        state.best, state.since_best = (value, 0) if better else (state.best, state.since_best + 1)
+        if better and self.team.first:
+            save_best(state, self.job.folder)
+        self.busy_since += time.monotonic() - began
+        return True
 
-def _autocast(stage: Stage, device: str) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 where the processor computes in it.
+    def _ended(self) -> str:
+        """Why to stop now, the same in every process; "" to go on."""
+        state, pace = self.state, self.pace
+        if pace.patience is not None and state.since_best >= pace.patience:
+            return f"no better validation in {state.since_best}"
+        if pace.last_step is not None and state.step >= pace.last_step:
+            return f"step {pace.last_step} was to be the last"
+        due = pace.deadline is not None and time.monotonic() >= pace.deadline
+        answer = self.team.told(2.0 if pace.stop() else 1.0 if due else 0.0)
+        return ("", "time is up", "stopped by request")[int(answer)]
 
-    Not for networks under 16 channels on a CPU: there oneDNN's gradient of the weights holds memory never written.
-    """
-    kind = torch.device(device).type
-    wide = min(stage.network.widths, default=_NARROWEST_BFLOAT16) >= _NARROWEST_BFLOAT16
-    able = kind == "cuda" or (kind == "cpu" and wide and torch.cpu._is_avx512_bf16_supported())
-    return torch.autocast(kind, dtype=torch.bfloat16) if able else contextlib.nullcontext()
+    def _tell(self) -> None:
+        state = self.state
+        if not self.team.first:
+            return
+        if state.step % _LOG_EVERY == 0 or state.step == self.job.steps:
+            rate = learning_rate(self.job.stage.training, state.step - 1, self.job.steps)
+            self.watch.write(state.step, (("loss", state.loss), ("learning_rate", rate)))
+        if self.watch.tell:
+            self.watch.tell(self._status())
 
+    def _status(self) -> Status:
+        state, spent = self.state, time.monotonic() - self.busy_since
+        taken = spent / max(1, state.step - self.first)
+        waiting = self.waiting.seconds / spent if spent else 0.0
+        return Status(state.step, self.job.steps, state.loss, taken, min(1.0, waiting), state.best)
 
-def _save(state: _State, path: Path) -> None:
-    tensors = {f"network.{k}": v for k, v in state_of(state.network).items()}
-    tensors |= {f"average.{k}": v for k, v in state.average.items()}
-    for number, values in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items() if isinstance(v, torch.Tensor)}
-    about = {"step": str(state.step), "loss": repr(state.loss), "stage_sha256": state.stage_sha256}
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata=about)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"the checkpoint {path} cannot be written ({error}); the one before it is kept") from error
-
-
-def _restore(state: _State, path: Path) -> None:
-    with safe_open(path, framework="pt") as file:
-        about = file.metadata()
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    if about["stage_sha256"] != state.stage_sha256:
-        raise RecipeError(f"{path} was trained with another recipe; give another run folder, or the same recipe")
-    load_state(state.network, _named(tensors, "network."))
-    for name, tensor in _named(tensors, "average.").items():
-        state.average[name].copy_(tensor)
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in _named(tensors, "optimizer.").items():
-        number, name = key.split(".", 1)
-        moments.setdefault(int(number), {})[name] = tensor
-    groups = state.optimizer.state_dict()["param_groups"]
-    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    state.step, state.loss = int(about["step"]), float(about["loss"])
-
-
-def _named(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-
-
-def averaged_weights(folder: Path) -> tuple[dict[str, torch.Tensor], int]:
-    """The averaged weights in a folder's checkpoint, and the steps that they have seen."""
-    with safe_open(folder / CHECKPOINT, framework="pt") as file:
-        names = [key for key in file.keys() if key.startswith("average.")]  # noqa: SIM118
-        weights = {key.removeprefix("average."): file.get_tensor(key) for key in names}
-        return weights, int(file.metadata()["step"])
+    def _save(self) -> None:
+        if self.team.first:
+            save_checkpoint(self.state, self.job.folder)
+        self.team.wait()

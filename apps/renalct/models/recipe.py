@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -239,8 +240,10 @@ class Recipe:
     """A named system. Without `localize` the segmenting stage sees the whole volume; without `classify` masses keep
     the class that their structure tells.
 
-    A mass under `smallest_classified_mm` average diameter, or without a class of at least `abstain_below`
-    probability, is `unknown`. An organ of which less than `least_parenchyma_share` is kidney tissue is no kidney.
+    What is smaller than a mass of `smallest_mass_mm` is none. A mass under `smallest_classified_mm` average diameter,
+    or without a class of at least `abstain_below` probability, is `unknown`. An organ of which less than
+    `least_parenchyma_share` is kidney tissue is no kidney.
+    `split_shares` are the relative numbers of patients for training, validation and, where there are three, test.
     """
 
     name: str
@@ -248,9 +251,11 @@ class Recipe:
     segment: Stage
     localize: Stage | None = None
     classify: Stage | None = None
+    smallest_mass_mm: float = 3.0
     smallest_classified_mm: float = 5.0
     abstain_below: float = 0.0
     least_parenchyma_share: float = 0.0
+    split_shares: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -268,6 +273,13 @@ class Recipe:
             raise RecipeError(f"abstain_below is {self.abstain_below}; a probability is needed")
         if not 0 <= self.least_parenchyma_share < 1:
             raise RecipeError(f"least_parenchyma_share is {self.least_parenchyma_share}; a share below 1 is needed")
+
+    def with_stages(self, change: Callable[[str, Stage], Stage]) -> Recipe:
+        """The recipe with every stage changed; `change` is given its name and the stage."""
+        changed = {name: change(name, stage) for name, stage in self.stages}
+        return dataclasses.replace(
+            self, localize=changed.get("localize"), segment=changed["segment"], classify=changed.get("classify")
+        )
 
     @property
     def stages(self) -> tuple[tuple[str, Stage], ...]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from renalct import __version__
 from renalct.core.errors import RecipeError, ReleaseError
+from renalct.models.lineage import Lineage
 from renalct.models.networks import build_network, load_state, placed, state_of
 from renalct.models.recipe import Recipe, Stage
 from renalct.models.values import from_json, to_json
@@ -61,6 +62,7 @@ class Card:
     limits: tuple[str, ...] = ()
     software_version: str = __version__
     parent: str = ""
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True)

@@ -1,170 +1,71 @@
-"""Prepared cases on disk, and the samples of a training step drawn from them."""
+"""The samples of a training step, drawn from prepared cases."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from renalct.core.errors import RecipeError
-from renalct.core.grid import Box
 from renalct.core.labels import KNOWN_CLASSES, Structure
-from renalct.core.volume import CTVolume, LabelMap, Mask
-from renalct.imaging.resample import Interpolation, resample
 from renalct.models.augment import augment
-from renalct.models.cases import Case, CaseFile, Origin
-from renalct.models.inference import mass_input, stacked
+from renalct.models.cases import Origin
+from renalct.models.inference import stacked
 from renalct.models.mixing import paste_mass
-from renalct.models.prepare import field_grid, grown_mm, measure_scale, mirrored, prepare
-from renalct.models.recipe import Activation, Field, Masking, Stage
+from renalct.models.prepare import mirrored
+from renalct.models.prepared_cases import EVERYTHING, PreparedCase
+from renalct.models.recipe import Activation, Field, Normalization, Stage
+from renalct.models.training_settings import Balance, Sampling
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-_SPOTS = 400
-_WEIGHT = {Origin.SLAB: 6.0, Origin.PHANTOM: 3.0, Origin.SINGLE_SLICE: 1.5}
-_REGION_MM = 45.0
+_WEIGHT = {Origin.SLAB: 6.0, Origin.PHANTOM: 3.0, Origin.SINGLE_SLICE: 1.5, Origin.VOLUME: 6.0}
+_WHOLE_WEIGHT = {**_WEIGHT, Origin.SINGLE_SLICE: 5.0}  # the only images of patients that show other levels
 _WITHIN_SHARE = 0.85  # samples moved inside their image; the others learn what lies beyond its edge
+_OTHER_WEIGHT = 6.0
+_MOST_TRIES = 50
+_TYPICAL_SD_HU = 100.0  # of a whole abdomen
 _SPOT_SHARES = (1.0, 2.0)  # kidney, masses: there are fewer masses
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """One prepared input (float16) with its label values, or with its class for a classifier."""
-
-    origin: Origin
-    image: NDArray[np.float16] = field(repr=False)
-    labels: NDArray[np.uint8] = field(repr=False)
-    spots: tuple[NDArray[np.int16], ...] = field(repr=False)
-    class_index: int = -1
-    fill: float = 0.0
-
-
-def prepare_cases(
-    files: Sequence[CaseFile],
-    stages: Sequence[tuple[str, Stage]],
-    folder: Path,
-    *,
-    workers: int = 1,
-    tell: Callable[[int, int], None] | None = None,
-) -> None:
-    """Write each case, prepared for each stage, into `folder/<stage>`; cases that are there already are kept.
-
-    `tell` hears how many of how many are done.
-    """
-    todo = [file for file in files if not (folder / f"{file.name}.done").exists()]
-    for name, _ in stages:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    work = partial(_prepare_file, stages=tuple(stages), folder=folder)
-    with ExitStack() as stack:
-        run: Callable[..., Iterable[None]] = map
-        if workers > 1:
-            context = multiprocessing.get_context("spawn")
-            run = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context)).map
-        for number, _ in enumerate(run(work, todo), start=1):
-            if tell:
-                tell(number, len(todo))
-
-
-def _prepare_file(file: CaseFile, *, stages: tuple[tuple[str, Stage], ...], folder: Path) -> None:
-    for case in file.load():
-        for name, stage in stages:
-            _write_case(case, stage, folder / name)
-    (folder / f"{file.name}.done").write_text("")
-
-
-def _write_case(case: Case, stage: Stage, folder: Path) -> None:
-    if stage.classes:
-        for number, mass in enumerate(case.masses):
-            image = mass_input(case.volume, mass.mask, stage)[0]
-            _write(
-                folder / f"{case.name}_{number}",
-                image,
-                np.zeros((1, 1, 1), np.uint8),
-                _about(case, mass.mass_class.value),
-            )
-        return
-    case = _cropped(case) if stage.field in (Field.EACH_KIDNEY, Field.KIDNEY_REGION) else case
-    if stage.field is not Field.WHOLE_VOLUME and not case.label_map.values.any():
-        return
-    whole = Box.whole(case.volume.grid.shape)
-    grid = field_grid(case.volume.grid, whole, stage)
-    mask = Mask(whole, case.label_map.values > 0) if stage.masking is Masking.KIDNEY else None
-    image = prepare(case.volume, grid, stage, mask=mask, scale=measure_scale(case.volume, stage.intensity))
-    labels = resample(case.label_map.values, case.volume.grid, grid, order=Interpolation.NEAREST)
-    _write(folder / case.name, image, labels, _about(case, ""))
-
-
-def _cropped(case: Case) -> Case:
-    """The case around its kidneys and masses."""
-    box = Box.around(case.label_map.values > 0)
-    box = grown_mm(box, case.volume.grid, _REGION_MM) if min(box.shape) else Box.whole(case.volume.grid.shape)
-    part = LabelMap(case.label_map.values[box.slices], case.label_map.grid.cropped(box))
-    volume: CTVolume = case.volume.cropped(box)
-    return Case(case.name, case.patient, case.origin, volume, part, ())
-
-
-def _about(case: Case, mass_class: str) -> str:
-    return json.dumps({"patient": case.patient, "origin": case.origin.value, "class": mass_class})
-
-
-def _write(stem: Path, image: NDArray[np.float32], labels: NDArray[np.uint8], about: str) -> None:
-    np.save(stem.with_name(stem.name + ".image.npy"), image.astype(np.float16))
-    np.save(stem.with_name(stem.name + ".labels.npy"), np.ascontiguousarray(labels))
-    stem.with_name(stem.name + ".json").write_text(about)
-
-
-def read_prepared(folder: Path, patients: frozenset[str] | None = None) -> tuple[Prepared, ...]:
-    """The prepared inputs in a stage's folder, by name; of the given patients (and all phantoms) only."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        about = json.loads(path.read_text())
-        origin = Origin(about["origin"])
-        if patients is not None and origin is not Origin.PHANTOM and about["patient"] not in patients:
-            continue
-        stem = path.with_suffix("")
-        image = np.load(stem.with_name(stem.name + ".image.npy"), mmap_mode="r")
-        labels = np.load(stem.with_name(stem.name + ".labels.npy"), mmap_mode="r")
-        index = [c.value for c in KNOWN_CLASSES].index(about["class"]) if about["class"] else -1
-        found.append(Prepared(origin, image, labels, _spots(np.asarray(labels)), index, float(image[0].min())))
-    return tuple(found)
-
-
-def _spots(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int16], ...]:
-    """Up to 400 voxels of the kidney and of the masses, the same at every reading."""
-    rng = np.random.default_rng(labels.size)
-    spots = []
-    for wanted in (labels == Structure.KIDNEY, labels > Structure.KIDNEY):
-        where = np.argwhere(wanted)
-        spots.append(where[rng.permutation(len(where))[:_SPOTS]].astype(np.int16))
-    return tuple(spots)
 
 
 @dataclass(frozen=True, eq=False)
 class Sampler:
     """Draws the samples of a step: the same step gives the same batch, whatever was drawn before.
 
-    Slabs of patients are drawn twice as often as phantoms, single slices less; a classifier's classes equally.
+    Drawn at random, slabs of patients come twice as often as phantoms, single slices less (but for a stage that sees
+    whole volumes), and a classifier's classes equally unless its loss is weighted. Drawn in turn, every case (for a
+    slice-wise stage every slice) comes once before any comes again, in another order in each epoch.
     """
 
     stage: Stage
-    pool: tuple[Prepared, ...] = field(repr=False)
+    pool: tuple[PreparedCase, ...] = field(repr=False)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.pool:
             raise RecipeError("no training case has what this stage needs (kidneys, or masses); give more cases")
+        if self.stage.training.least_foreground and not self.stage.classes:
+            self._check_foreground()
 
-    def batch(self, step: int) -> Batch:
-        """Inputs (n, channels, ...) and targets: class indices, or 0/1 channels for sigmoid outputs."""
-        samples = [self._sample(np.random.default_rng((self.seed, step, n))) for n in range(self.stage.training.batch)]
+    @property
+    def samples_per_epoch(self) -> int:
+        """How many samples one pass over the cases is."""
+        return int(self._ends[-1])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        """The number of samples in one pass up to the end of each case."""
+        each = [case.labels.shape[2] if self.stage.geometry.slice_wise else 1 for case in self.pool]
+        return np.cumsum(each)
+
+    def batch(self, step: int, numbers: Sequence[int] | None = None) -> Batch:
+        """Inputs (n, channels, ...) and targets (see `targets_of`); of the samples of these numbers of the batch, or
+        of all."""
+        numbers = range(self.stage.training.batch) if numbers is None else numbers
+        samples = [self._sample(step, n) for n in numbers]
         images = torch.from_numpy(np.stack([image for image, _ in samples]))
         targets = torch.from_numpy(np.stack([target for _, target in samples]))
         if not self.stage.geometry.slice_wise:
@@ -172,29 +73,73 @@ class Sampler:
         neighbors = self.stage.geometry.neighbors
         return torch.cat([stacked(image, neighbors) for image in images]), targets[..., neighbors]
 
-    def _sample(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-        chosen = self._choose(rng)
+    def _sample(self, step: int, number: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+        rng = np.random.default_rng((self.seed, step, number))
+        slice_index = None
+        if self.stage.training.sampling is Sampling.IN_TURN:
+            chosen, slice_index = self._in_turn(step * self.stage.training.batch + number)
+        else:
+            chosen = self._choose(rng)
         if self.stage.classes:
             image, labels = np.asarray(chosen.image, np.float32), np.zeros(chosen.image.shape[1:], np.uint8)
             image, _ = self._augmented(image, labels, rng)
             return image, np.asarray(chosen.class_index, np.int64)
-        image, labels = self._patch(chosen, rng)
+        image, labels = self._patch(chosen, rng, slice_index)
         image, labels = self._augmented(image, labels, rng)
-        return image, targets_of(labels, self.stage)
+        return image, targets_of(labels, self.stage, chosen.assessed)
 
-    def _choose(self, rng: np.random.Generator) -> Prepared:
-        pool: Sequence[Prepared] = self.pool
-        if self.stage.classes:
+    def _in_turn(self, count: int) -> tuple[PreparedCase, int | None]:
+        """The case of the sample with that number since the start, and its slice for a slice-wise stage."""
+        epoch, place = divmod(count, self.samples_per_epoch)
+        number = int(_order(self.seed, epoch, self.samples_per_epoch)[place])
+        index = int(np.searchsorted(self._ends, number, side="right"))
+        before = int(self._ends[index - 1]) if index else 0
+        return self.pool[index], number - before if self.stage.geometry.slice_wise else None
+
+    def _choose(self, rng: np.random.Generator) -> PreparedCase:
+        pool: Sequence[PreparedCase] = self.pool
+        if self.stage.classes and self.stage.training.balance is Balance.SAMPLING:
             classes = sorted({p.class_index for p in pool})
             wanted = classes[int(rng.integers(len(classes)))]
             pool = [p for p in pool if p.class_index == wanted]
+            return pool[int(rng.integers(len(pool)))]
         origins = [origin for origin in Origin if any(p.origin is origin for p in pool)]
-        weights = np.asarray([_WEIGHT[origin] for origin in origins])
+        table = _WHOLE_WEIGHT if self.stage.field is Field.WHOLE_VOLUME else _WEIGHT
+        weights = np.asarray([table.get(origin, _OTHER_WEIGHT) for origin in origins])
         origin = origins[int(rng.choice(len(origins), p=weights / weights.sum()))]
         pool = [p for p in pool if p.origin is origin]
         return pool[int(rng.integers(len(pool)))]
 
-    def _patch(self, case: Prepared, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _patch(
+        self, case: PreparedCase, rng: np.random.Generator, slice_index: int | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """A sample of the case that has as much foreground as the recipe asks for."""
+        least = self.stage.training.least_foreground
+        for _ in range(_MOST_TRIES):
+            image, labels = self._any_patch(case, rng, slice_index)
+            if not least or np.count_nonzero(labels) >= least * labels.size:
+                return image, labels
+        raise RecipeError(
+            f"no sample with {least:.0%} of target was found in a case in {_MOST_TRIES} tries; lower "
+            "training.least_foreground, or use training.foreground_share"
+        )
+
+    def _check_foreground(self) -> None:
+        shape, least = patch_shape(self.stage), self.stage.training.least_foreground
+        most = max(int(np.count_nonzero(case.labels)) for case in self.pool)
+        wanted = least * float(np.prod(shape))
+        if most >= wanted:
+            return
+        voxel_ml = float(np.prod(self.stage.geometry.spacing_mm or (0, 0, 0))) / 1000
+        told = f" ({wanted * voxel_ml / 1000:.1f} litres)" if voxel_ml else ""
+        raise RecipeError(
+            f"training.least_foreground asks for {wanted:.0f} voxels of target{told} in a sample of {shape}, and no "
+            f"case has more than {most}; use training.foreground_share, the share of samples that hold some"
+        )
+
+    def _any_patch(
+        self, case: PreparedCase, rng: np.random.Generator, slice_index: int | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         shape = patch_shape(self.stage)
         size = np.asarray(case.labels.shape)
         weights = np.asarray([share if len(s) else 0.0 for s, share in zip(case.spots, _SPOT_SHARES, strict=True)])
@@ -206,6 +151,8 @@ class Sampler:
         if shape == tuple(size):
             center = size // 2
         center = np.clip(center, 0, size - 1)
+        if slice_index is not None:
+            center[2] = slice_index
         if rng.random() < _WITHIN_SHARE:
             center[:2] = _within(center, shape, size)[:2]
         image, labels = cut_patch(case, center, shape, mirror_ends=bool(rng.random() < 0.5))
@@ -228,11 +175,10 @@ class Sampler:
     def _augmented(
         self, image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        intensity = self.stage.intensity
-        bounded = intensity.low_hu is not None and intensity.high_hu is not None
-        width = (intensity.high_hu - intensity.low_hu) / 2 if bounded else 100.0  # type: ignore[operator]
         spacing = np.asarray(self.stage.geometry.spacing_mm or (1.0, 1.0, 1.0), np.float32)
-        return augment(image, labels, self.stage.training.augmentation, rng, spacing=spacing, hu_per_unit=width)
+        return augment(
+            image, labels, self.stage.training.augmentation, rng, spacing=spacing, hu_per_unit=_hu_per_unit(self.stage)
+        )
 
 
 def patch_shape(stage: Stage) -> tuple[int, int, int]:
@@ -255,7 +201,7 @@ def _within(center: NDArray[np.intp], shape: tuple[int, ...], size: NDArray[np.i
 
 
 def cut_patch(
-    case: Prepared, center: NDArray[np.generic], shape: tuple[int, int, int], *, mirror_ends: bool
+    case: PreparedCase, center: NDArray[np.generic], shape: tuple[int, int, int], *, mirror_ends: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """The part of a case around a voxel. What lies outside is the image's lowest value, or above and below the
     slices (`mirror_ends`) their mirror image, so that a network also learns slabs that go on."""
@@ -275,11 +221,60 @@ def cut_patch(
     return image, labels
 
 
-def targets_of(labels: NDArray[np.uint8], stage: Stage) -> NDArray[np.generic]:
-    """Class indices (x, y, z) int64 for a softmax, or one 0/1 channel per target, float32, for a sigmoid."""
+def targets_of(
+    labels: NDArray[np.uint8], stage: Stage, assessed: frozenset[Structure] = EVERYTHING
+) -> NDArray[np.generic]:
+    """Class indices (x, y, z) int64 for a softmax, or one 0/1 channel per target, float32, for a sigmoid.
+
+    Where a case does not assess all structures of a target, its channel is -1; among class indices a voxel that may be
+    of such a target is minus the sum of 2 ** index of all of them, which `renalct.models.losses` reads.
+    """
+    known = [_assessed(target.structures, assessed) for target in stage.targets]
     if stage.activation is Activation.SIGMOID:
-        return np.stack([np.isin(labels, [int(s) for s in t.structures]) for t in stage.targets]).astype(np.float32)
-    table = np.zeros(len(Structure), np.int64)
-    for number, target in enumerate(stage.targets, start=1):
-        table[[int(s) for s in target.structures]] = number
+        channels = [
+            np.isin(labels, [int(s) for s in t.structures]) if k else np.full(labels.shape, -1)
+            for t, k in zip(stage.targets, known, strict=True)
+        ]
+        stacked_channels: NDArray[np.float32] = np.stack(channels).astype(np.float32)
+        return stacked_channels
+    unknown = -sum(1 << n for n, k in enumerate(known, start=1) if not k)
+    table = np.full(len(Structure), unknown, np.int64)
+    for number, (target, is_known) in enumerate(zip(stage.targets, known, strict=True), start=1):
+        table[[int(s) for s in target.structures]] = number if is_known else unknown
     return table[labels]
+
+
+def _assessed(structures: frozenset[Structure], assessed: frozenset[Structure]) -> bool:
+    """Whether all structures of a target are; a tumor that was looked for may be an angiomyolipoma."""
+    if Structure.TUMOR in assessed:
+        assessed |= {Structure.ANGIOMYOLIPOMA}
+    return structures <= assessed
+
+
+def _hu_per_unit(stage: Stage) -> float:
+    """The size in HU of 1 in what a network sees."""
+    intensity = stage.intensity
+    if intensity.normalization is Normalization.Z_SCORE_OF_TRAINING_SET:
+        return intensity.sd_hu
+    if intensity.normalization is Normalization.MINUS_ONE_TO_ONE and intensity.low_hu is not None:
+        assert intensity.high_hu is not None
+        return (intensity.high_hu - intensity.low_hu) / 2
+    return _TYPICAL_SD_HU
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.intp]:
+    """The order of the samples in an epoch."""
+    return np.random.default_rng((seed, epoch, count)).permutation(count)
+
+
+def class_counts(pool: Sequence[PreparedCase]) -> tuple[int, ...]:
+    """How many masses of each of `KNOWN_CLASSES` there are."""
+    return tuple(sum(case.class_index == n for case in pool) for n in range(len(KNOWN_CLASSES)))
+
+
+def class_weights(pool: Sequence[PreparedCase]) -> tuple[float, ...]:
+    """The weight of each class in the loss, by the inverse of its size; the mean over the masses is 1."""
+    counts = class_counts(pool)
+    present = sum(count > 0 for count in counts)
+    return tuple(len(pool) / (present * count) if count else 0.0 for count in counts)

@@ -6,14 +6,14 @@ import difflib
 
 from renalct.core.errors import RecipeError
 from renalct.models.recipe import Recipe
-from renalct.models.recipes.beheshtifard2023 import BEHESHTIFARD2023, KIDNEY_ONLY
+from renalct.models.recipes.beheshtifard2023 import BEHESHTIFARD2023, KIDNEY_ONLY, PLAIN_UNET, WHOLE_SLICES
 from renalct.models.recipes.starter import STARTER
-from renalct.models.recipes.zang2021 import ZANG2021, ZANG2021_LITERAL
-from renalct.models.recipes.zhao2023 import ENSEMBLE, LITERAL, ONE_STAGE, ZHAO2023
+from renalct.models.recipes.zang2021 import FOREGROUND_THIRD, ZANG2021, ZANG2021_LITERAL
+from renalct.models.recipes.zhao2023 import ENSEMBLE, LITERAL, MEDICALNET, ONE_STAGE, UNWEIGHTED, ZHAO2023
 
 RECIPES: tuple[Recipe, ...] = (
-    STARTER, ZHAO2023, LITERAL, ONE_STAGE, ENSEMBLE, ZANG2021, ZANG2021_LITERAL, BEHESHTIFARD2023,
-    KIDNEY_ONLY,
+    STARTER, ZHAO2023, LITERAL, MEDICALNET, UNWEIGHTED, ONE_STAGE, ENSEMBLE, ZANG2021, ZANG2021_LITERAL,
+    FOREGROUND_THIRD, BEHESHTIFARD2023, KIDNEY_ONLY, PLAIN_UNET, WHOLE_SLICES,
 )  # fmt: skip
 
 

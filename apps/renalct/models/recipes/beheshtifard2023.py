@@ -17,21 +17,31 @@ from renalct.models.recipe import (
     Target,
 )
 from renalct.models.recipes.base import BASE, WINDOW_BEHESHTIFARD, WINDOW_RENAL
-from renalct.models.training_settings import Augmentation, Loss, Optimizer, Training
+from renalct.models.training_settings import Augmentation, Loss, Optimizer, Sampling, Schedule, Select, Training
 
 NETWORK = NetworkSpec(Architecture.FLEXIBLE_UNET, encoder="resnet34")
+FIVE_LEVELS = NetworkSpec(
+    Architecture.UNET, channels=(64, 128, 256, 512, 1024), strides=((2, 2, 1),) * 4, residual_units=0
+)
 TRAINING = Training(
     loss=Loss.BINARY_CROSS_ENTROPY,  # section 3: BCEWithLogits
     optimizer=Optimizer.ADAM,
     learning_rate=1e-3,
+    schedule=Schedule.CONSTANT,  # none is stated
+    warm_up_steps=0,  # none is stated
     batch=128,
-    steps=100 * 400,  # 100 epochs; the number of slices of 240 patients is not stated
+    epochs=100,  # over all slices of the training patients
+    sampling=Sampling.IN_TURN,
+    select=Select.BEST_LOSS,  # section 3: the best validation loss
+    foreground_share=0.0,  # every slice comes once, whatever it shows
     patch=(320, 320, 1),  # not in the paper, which passes whole slices; the size of our slice stacks
-    augmentation=Augmentation(rotation_deg=15.0, mirror=True, noise_hu=10.0, translation=0.1),  # ranges not stated
+    augmentation=Augmentation(  # rotation, flip, crop and Gaussian noise; ranges not stated
+        rotation_deg=15.0, mirror=True, mirror_axes=(0, 1), translation=0.1, scale=0.1, noise_hu=10.0
+    ),
 )
 KIDNEYS = Stage(
     field=Field.WHOLE_VOLUME,
-    geometry=Geometry(slice_wise=True),
+    geometry=Geometry(slice_wise=True),  # whole slices on their own voxels
     intensity=WINDOW_BEHESHTIFARD,  # phase 1 alone is clipped to 0 to 200 HU
     network=NETWORK,
     targets=(Target.KIDNEY_AND_MASS,),  # kidney alone would erase the tumor from phase 2
@@ -54,10 +64,24 @@ BEHESHTIFARD2023: Recipe = replace(
     localize=KIDNEYS,
     segment=TUMORS,
     classify=None,
+    split_shares=(80, 10, 10),  # 240, 30 and 30 patients
 )
 KIDNEY_ONLY: Recipe = replace(
     BEHESHTIFARD2023,
     name="beheshtifard2023_kidney_only",
     localize=replace(KIDNEYS, targets=(Target.KIDNEY,)),
     notes=("phase 1 ignores tumors and cysts, as printed: tumor outside the kidney mask cannot be found",),
+)
+PLAIN_UNET: Recipe = replace(
+    BEHESHTIFARD2023,
+    name="beheshtifard2023_unet",  # the paper's own comparator: a U-Net of five levels without a trained encoder
+    localize=replace(KIDNEYS, network=FIVE_LEVELS),
+    segment=replace(TUMORS, network=FIVE_LEVELS),
+)
+WHOLE_SLICES: Recipe = replace(
+    BEHESHTIFARD2023,
+    name="beheshtifard2023_whole_slices",
+    localize=replace(KIDNEYS, training=replace(TRAINING, patch=(512, 512, 1))),
+    segment=replace(TUMORS, training=replace(TRAINING, patch=(512, 512, 1))),
+    notes=("samples are whole slices of 512 x 512, which needs the memory of a large GPU, or a batch in parts",),
 )

@@ -31,7 +31,7 @@ LOCALIZE = Stage(
         learning_rate=1e-3,
         weight_decay=1e-4,
         batch=16,
-        steps=1600,
+        steps=2400,
         foreground_share=0.5,
         ema_decay=0.99,
         clip_gradient=5.0,
@@ -53,7 +53,7 @@ SEGMENT = Stage(
     targets=(Target.KIDNEY, Target.TUMOR, Target.CYST),
     margin_mm=15.0,
     near_located_mm=8.0,  # liver and spleen beside a kidney look like a mass when seen through a small window
-    members=2,
+    mirror_averaged=True,
     training=replace(
         LOCALIZE.training,
         steps=5000,
@@ -66,14 +66,14 @@ SEGMENT = Stage(
 )
 CLASSIFY = Stage(
     field=Field.EACH_MASS,
-    geometry=Geometry(spacing_mm=(2.0, 2.0, 2.0), shape=(40, 40, 40)),
+    geometry=Geometry(shape=(32, 32, 32)),  # a small mass fills the field as a large one does
     intensity=WINDOW_FAT,
     network=NetworkSpec(
         Architecture.RESNET,
         channels=(16, 32, 64, 128),  # a quarter of ResNet-10
         dropout=0.1,
         max_pool=False,
-        explained_layer="layer3",  # cells of 16 mm; the last level's are 32 mm
+        explained_layer="layer3",  # four cells a side; the last level has two
     ),
     classes=KNOWN_CLASSES,
     masking=Masking.MASS,  # with few masses to learn from, what surrounds one misleads
@@ -81,8 +81,8 @@ CLASSIFY = Stage(
     training=replace(
         LOCALIZE.training,
         loss=Loss.CROSS_ENTROPY,
-        batch=8,
-        steps=2000,
+        batch=12,
+        steps=1500,
         label_smoothing=0.05,
         # CT numbers tell the classes apart (fat, water, enhancing tissue): they may move no more than scanners differ
         augmentation=replace(AUGMENTATION, brightness_hu=8.0, contrast=0.04, gamma=0.0, rotation_deg=25.0, scale=0.2),

@@ -7,7 +7,17 @@ from dataclasses import replace
 from renalct.core.labels import KNOWN_CLASSES
 from renalct.models.recipe import Field, Geometry, Masking, NetworkSpec, Recipe, Resize, Stage, Target
 from renalct.models.recipes.base import BASE, RESNET_10, UNET_16, WINDOW_ZHAO, WINDOW_ZHAO_LITERAL
-from renalct.models.training_settings import Augmentation, Loss, Optimizer, Training
+from renalct.models.training_settings import (
+    Augmentation,
+    Balance,
+    DiceOver,
+    Loss,
+    Optimizer,
+    Sampling,
+    Schedule,
+    Select,
+    Training,
+)
 
 SHAPE = (128, 128, 128)  # Methods, image preprocessing: every input is resized to 128 x 128 x 128
 
@@ -19,10 +29,15 @@ AUGMENTATION = Augmentation(
 )
 TRAINING = Training(
     loss=Loss.DICE_AND_CROSS_ENTROPY,  # not stated
+    dice_over=DiceOver.SAMPLE,  # not stated
     optimizer=Optimizer.ADAM,  # not stated
     learning_rate=1e-4,  # Methods
+    schedule=Schedule.CONSTANT,  # none is stated
+    warm_up_steps=0,  # none is stated
     batch=4,  # Methods
-    steps=400 * 487 // 4,  # Methods: 400 epochs; 487 series in the training set
+    epochs=400,  # Methods; with its 487 training series an epoch is 122 batches
+    sampling=Sampling.IN_TURN,  # what an epoch means
+    select=Select.BEST_SCORE,  # the rule for choosing a checkpoint is not stated
     augmentation=AUGMENTATION,
 )
 UNET = replace(UNET_16, channels=(16, 32, 64, 128, 256))  # Methods: filters = 16; the depth is not stated
@@ -49,7 +64,11 @@ CLASSES = Stage(
     network=CLASSIFIER,
     classes=KNOWN_CLASSES,
     masking=Masking.MASS,  # Methods: areas that the mask does not cover are removed
-    training=replace(TRAINING, loss=Loss.CROSS_ENTROPY),
+    training=replace(
+        TRAINING,
+        loss=Loss.CROSS_ENTROPY,
+        balance=Balance.WEIGHTS,  # not stated; the paper has 198 AML, 1296 cystic and 397 solid masses
+    ),
 )
 
 ZHAO2023: Recipe = replace(
@@ -59,6 +78,7 @@ ZHAO2023: Recipe = replace(
     localize=KIDNEYS,
     segment=MASSES,
     classify=CLASSES,
+    split_shares=(8, 1, 1),  # Methods: by patient; 487, 58 and 65 series
     smallest_classified_mm=5.0,  # Results: end to end only for masses over 5 mm
 )
 LITERAL: Recipe = replace(
@@ -68,6 +88,18 @@ LITERAL: Recipe = replace(
     segment=replace(MASSES, intensity=WINDOW_ZHAO_LITERAL),
     classify=replace(CLASSES, intensity=WINDOW_ZHAO_LITERAL, geometry=Geometry(shape=SHAPE, resize=Resize.STRETCH)),
     notes=("the window is the printed one (width 30 HU, level 300 HU), which keeps only what lies near 300 HU",),
+)
+MEDICALNET: Recipe = replace(
+    ZHAO2023,
+    name="zhao2023_medicalnet",
+    classify=replace(CLASSES, network=replace(CLASSIFIER, dilated=True)),
+    notes=("the last two levels of ResNet-10 are dilated as in the network that MedicalNet's weights were learned in",),
+)
+UNWEIGHTED: Recipe = replace(
+    ZHAO2023,
+    name="zhao2023_unweighted",
+    classify=replace(CLASSES, training=replace(CLASSES.training, balance=Balance.NONE)),
+    notes=("nothing is done about the unequal number of masses per class, of which the paper says nothing",),
 )
 ONE_STAGE: Recipe = replace(
     ZHAO2023,

@@ -1,0 +1,107 @@
+"""The release that comes out of a run: the kept weights of each network, and a card that says where they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from renalct.core.errors import RecipeError
+from renalct.models.checkpoint import CHECKPOINT, averaged_weights, progress_of
+from renalct.models.lineage import Lineage, TrainedNetwork, code_version, environment, recipe_sha256
+from renalct.models.prepared_cases import data_sha256
+from renalct.models.recipe import Stage
+from renalct.models.release import Card, Metric, Release, Weights
+from renalct.models.run_folder import RunRecord, network_folder, read_run
+from renalct.models.training_settings import Select
+
+KITS_LICENCE = "CC BY-NC-SA 4.0 (derived from the KiTS19 and KiTS23 challenge data, Heller et al.)"
+PHANTOM_LICENCE = "Apache-2.0 (trained on made images alone)"
+MEMBER_SEED = 1000
+
+
+def kept_weights(run: Path, name: str, stage: Stage, member: int) -> tuple[Weights, int]:
+    """The averaged weights of a network that its recipe keeps (the last, or the best in validation), and their step.
+
+    Raises `RecipeError` when it has no checkpoint yet.
+    """
+    folder = network_folder(run, name, member)
+    if not (folder / CHECKPOINT).exists():
+        raise RecipeError(f"{folder} has no checkpoint yet; train the stage {name} first")
+    return averaged_weights(folder, best=stage.training.select is not Select.LAST)
+
+
+def trained_release(run: Path, *, version: str, metrics: tuple[Metric, ...] = ()) -> Release:
+    """The release candidate of a run; its digest comes with saving.
+
+    Raises `RecipeError` when a network has no checkpoint yet.
+    """
+    record, split = read_run(run)
+    weights = tuple(
+        (name, tuple(kept_weights(run, name, stage, member)[0] for member in range(stage.members)))
+        for name, stage in record.recipe.stages
+    )
+    card = Card(
+        name=record.recipe.name,
+        version=version,
+        trained_on=trained_on(record, metrics),
+        licence=_licence(record),
+        cases_sha256=split.sha256,
+        metrics=metrics,
+        limits=_limits(record),
+    )
+    return Release(record.recipe, card, "", weights)
+
+
+def lineage_of(run: Path, *, device: str = "cpu", processes: int = 1) -> Lineage:
+    """Where a run's networks come from."""
+    record, split = read_run(run)
+    networks = []
+    for name, stage in record.recipe.stages:
+        for member in range(stage.members):
+            steps, planned = progress_of(network_folder(run, name, member))
+            kept = kept_weights(run, name, stage, member)[1]
+            seed = record.settings.seed + MEMBER_SEED * member
+            networks.append(TrainedNetwork(name, member, seed, steps, planned, kept))
+    return Lineage(
+        data_sha256=data_sha256(run / "cases"),
+        split_sha256=split.sha256,
+        recipe_sha256=recipe_sha256(record.recipe),
+        code_version=code_version(),
+        settings=record.settings,
+        networks=tuple(networks),
+        environment=environment(device, processes),
+    )
+
+
+def trained_on(record: RunRecord, metrics: tuple[Metric, ...]) -> str:
+    """The first line of every report: what the networks learned from, what was measured, and the licence."""
+    licence = _licence(record).split(" (")[0]
+    if not record.training_patients:
+        return (
+            "Trained on zero patient images, on synthetic phantoms alone; no accuracy on patients is known. "
+            f"Licence {licence}."
+        )
+    told = [m for m in metrics if m.data.startswith("patients") and not m.name.endswith("surface Dice")]
+    if not told:
+        measured = "accuracy on other patients was not measured"
+    else:
+        each = ", ".join(f"{m.name} {m.value:.2f} [{m.low:.2f} to {m.high:.2f}]" for m in told)
+        measured = f"measured on {told[0].n} other patients: {each}"
+    made = f" and on {record.settings.phantoms} synthetic phantoms" if record.settings.phantoms else ""
+    patients = f"{record.data or 'images'} of {record.training_patients} patients"
+    return f"Trained on {patients}{made}; {measured}; licence {licence}."
+
+
+def _licence(record: RunRecord) -> str:
+    if not record.training_patients:
+        return PHANTOM_LICENCE
+    return record.licence or "that of the training data, which was not stated"
+
+
+def _limits(record: RunRecord) -> tuple[str, ...]:
+    common = (
+        "Trained and measured on adults with native kidneys on contrast-enhanced CT; transplanted, horseshoe and "
+        "single kidneys, children, and CT without contrast are outside.",
+        "Classes come from few patients: angiomyolipomas almost only from phantoms.",
+    )
+    slabs = ("The patients' images are thin slabs at the level of a tumor; other levels come from phantoms.",)
+    return common + (slabs if record.training_patients and "slices" in record.data else ())
