@@ -7,6 +7,7 @@ had never stopped. Without --data or --stacks the networks learn from synthetic 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -66,8 +67,12 @@ def train_and_export(recipe: Recipe, given: GivenData, folder: Path, *, release:
         f"{record.validation_patients} patients held out for validation, {record.test_patients} for the test"
     )
     for name, member, status in result.networks:
+        words = [f"{status.step} of {status.steps} steps"]
+        if math.isfinite(status.best):
+            words.append(f"best validation {status.best:.4f}")
         if status.ended:
-            print(f"{name} {member}: ended at step {status.step} of {status.steps}: {status.ended}")
+            words.append(status.ended)
+        print(f"{name} {member}: {', '.join(words)}")
     if result.stopped:
         print(f"stopped; go on with: renalct train ... -o {folder} --resume")
         return _INTERRUPTED
