@@ -11,6 +11,7 @@ import jinja2
 from renalct.core.report import NOT_FOR_CLINICAL_USE
 from renalct.metrics.figures import Figure
 from renalct.metrics.tables import Cell, Number, Table, cell_text
+from renalct.pictures.templating import template_environment
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,7 @@ def render_evaluation(page: Page) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(main=_main, interval=_interval)
-    return environment
+    return template_environment(Path(__file__).parent / "templates", main=_main, interval=_interval)
 
 
 def _main(cell: Cell) -> str:

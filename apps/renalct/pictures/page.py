@@ -16,6 +16,7 @@ from renalct.pictures.colors import KIDNEY_COLOR, WINDOW_HU, class_color, heat_g
 from renalct.pictures.drawing import Picture
 from renalct.pictures.planes import View
 from renalct.pictures.scenes import mass_views, overview
+from renalct.pictures.templating import template_environment
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,7 @@ def render_page(volume: CTVolume, report: Report) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=_number, percent=_percent)
-    return environment
+    return template_environment(Path(__file__).parent / "templates", number=_number, percent=_percent)
 
 
 def _bars(mass: Mass) -> tuple[Bar, ...]:
