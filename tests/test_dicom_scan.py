@@ -295,6 +295,24 @@ def test_no_damage_to_a_file_ends_in_anything_but_our_own_errors(tmp_path_factor
         assert str(error)
 
 
+def test_no_damaged_value_representation_ends_in_anything_but_our_own_errors(tmp_path):
+    folder = save(made_slices(3), tmp_path)
+    path = folder / "IM0002.dcm"
+    whole = path.read_bytes()
+    dataset = dcmread(path)
+    elements = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118
+    raw = [element for element in elements if element.is_raw and element.value]
+    assert len(raw) > 20
+    for element in raw:
+        at = whole.rindex(element.VR.encode(), 0, element.value_tell)
+        path.write_bytes(whole[: at + 1] + b"\0" + whole[at + 2 :])
+        try:
+            for series in scan_study(folder).series:
+                load_series(series)
+        except RenalctError as error:
+            assert str(error)
+
+
 def test_a_scan_does_not_depend_on_the_names_of_files(tmp_path):
     slices = made_slices()
     first = scan_study(save(slices, tmp_path / "a")).series[0]

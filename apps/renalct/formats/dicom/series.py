@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pydicom
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.valuerep import VR
 
 from renalct.core.errors import InputError
 from renalct.core.volume import HU, CTVolume
@@ -32,6 +34,7 @@ from renalct.formats.dicom.pixels import (
 from renalct.formats.dicom.walk import FileReader
 
 _MOST_THREADS = 8
+_VALUE_REPRESENTATIONS = frozenset(str(vr) for vr in VR)
 _PIXEL_KEYWORDS = ("PixelData", "DataSetTrailingPadding")
 
 
@@ -104,7 +107,7 @@ def _load_plain_frames(reader: FileReader, slices: tuple[SliceHeader, ...], volu
     """Reads one frame after the other from the file, so that the pixels are never in memory twice."""
     try:
         with reader.open(slices[0].file) as stream:
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            dataset = _readable(pydicom.dcmread(stream, stop_before_pixels=True, force=True))
             pixel_format = PixelFormat.of(dataset, slices[0])
             padding = Padding.of(dataset, pixel_format)
             start = skip_to_pixels(stream, slices[0])
@@ -120,9 +123,18 @@ def _load_plain_frames(reader: FileReader, slices: tuple[SliceHeader, ...], volu
 def _read(reader: FileReader, header: SliceHeader) -> Dataset:
     try:
         with reader.read(header.file) as stream:
-            return pydicom.dcmread(stream, force=True)
+            return _readable(pydicom.dcmread(stream, force=True))
     except Exception as error:  # pydicom and zipfile raise many types on damaged data
         raise _unreadable(header, error) from error
+
+
+def _readable(dataset: Dataset) -> Dataset:
+    """The data set without elements of a value representation that there is not: a damaged value is as good as none."""
+    for tag in list(dataset.keys()):
+        element = dataset.get_item(tag)
+        if isinstance(element, RawDataElement) and element.VR is not None and element.VR not in _VALUE_REPRESENTATIONS:
+            del dataset[tag]
+    return dataset
 
 
 def _unreadable(header: SliceHeader, error: Exception) -> InputError:
