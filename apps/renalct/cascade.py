@@ -202,17 +202,18 @@ class Cascade:
             probable = KNOWN_CLASSES[int(row.argmax())]
             activation = explain_mass(volume, mask, probable, recipe.classify, networks, device=self.device)
             diameter = equivalent_sphere_diameter_mm(mask.count * volume.grid.voxel_ml)
-            found.append((self._decide(probable, tuple(float(p) for p in row), diameter), activation))
+            found.append((self.decide(tuple(float(p) for p in row), diameter), activation))
         return found
 
-    def _decide(self, probable: MassClass, row: tuple[float, ...], diameter_mm: float) -> Classification:
+    def decide(self, row: tuple[float, ...], diameter_mm: float) -> Classification:
+        """The most probable class of a mass, or unknown by the recipe's limits, with the reason."""
         recipe = self.release.recipe
         if diameter_mm < recipe.smallest_classified_mm:
             return Classification(MassClass.UNKNOWN, row, "too small to characterise")
         if max(row) < recipe.abstain_below:
             reason = f"no class has a probability of {recipe.abstain_below:.0%} or more"
             return Classification(MassClass.UNKNOWN, row, reason)
-        return Classification(probable, row)
+        return Classification(KNOWN_CLASSES[row.index(max(row))], row)
 
     @contextmanager
     def _stage(self, name: str, progress: Progress) -> Iterator[None]:

@@ -80,6 +80,8 @@ def _plan(arguments: argparse.Namespace, release: Release, lineage: Lineage) -> 
         workers=arguments.workers,
         cache_mb=arguments.cache_mb,
         split=Split.read(arguments.split) if arguments.split else None,
+        label_maps=arguments.label_maps,
+        stacks=arguments.stacks,
         licence=release.card.licence,
         started_from=_started_from(arguments, lineage),
         trackers=tuple(name for name in TRACKERS if getattr(arguments, name)),

@@ -56,7 +56,8 @@ def given_data(arguments: argparse.Namespace, plan: RunPlan, *, speak: bool = Tr
         kinds += (LabelledKind.SINGLE_SLICES,)
     if arguments.stacks or arguments.single_slices:
         plan = replace(plan, patients=())
-    all_kits = bool(kinds) and set(kinds) <= set(_OF_KITS)
+    sources = (*kinds, LabelledKind.KITS) if arguments.label_maps else kinds
+    all_kits = bool(sources) and set(sources) <= set(_OF_KITS)
     licence = plan.licence or (KITS_LICENCE if all_kits else "")
     plan = replace(plan, data=_words(kinds), licence=licence)
     if not arguments.masks_from:

@@ -33,6 +33,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--phantoms", type=int, metavar="N", help="how many phantoms to make (120, or 0 with --data)")
     data.add_argument(
+        "--made", type=int, default=0, metavar="N",
+        help="how many cases like those of KiTS to make of the training patients (0); procedural without --label-maps",
+    )  # fmt: skip
+    data.add_argument(
         "--shares", metavar="A:B:C", help="sizes of the parts of a new split, for example 8:1:1 or 240/60"
     )
     _add_choice(data, "--stratify", Stratify, "what the parts of a new split hold alike")
@@ -65,6 +69,9 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
         "--data", type=Path, action="append", default=[], metavar="FOLDER",
         help="labelled images: KiTS cases, NIfTI pairs, DICOM with segmentations, a MONAI Label store (repeatable)",
     )  # fmt: skip
+    group.add_argument(
+        "--label-maps", type=Path, metavar="FOLDER", help="label maps (case_XXXXX.npz) that made cases are made of"
+    )
     group.add_argument("--split", type=Path, metavar="FILE", help="use the split in this file instead of a new one")
     group.add_argument("--skip-bad", action="store_true", help="go on without the cases that cannot be used")
     group.add_argument(
@@ -138,6 +145,7 @@ def plan_of(arguments: argparse.Namespace) -> RunPlan:
     settings = RunSettings(
         seed=arguments.seed,
         phantoms=phantoms,
+        made=arguments.made,
         ensemble=Ensemble(arguments.ensemble),
         shares=shares_from(arguments.shares) if arguments.shares else (),
         stratify=Stratify(arguments.stratify),
@@ -156,6 +164,8 @@ def plan_of(arguments: argparse.Namespace) -> RunPlan:
         workers=arguments.workers,
         cache_mb=arguments.cache_mb,
         split=Split.read(arguments.split) if arguments.split else None,
+        label_maps=arguments.label_maps,
+        stacks=arguments.stacks,
         licence=arguments.licence,
         started_from=tuple(_stage_and_file(text) for text in arguments.weights),
         trackers=tuple(name for name in TRACKERS if getattr(arguments, name)),
@@ -164,9 +174,9 @@ def plan_of(arguments: argparse.Namespace) -> RunPlan:
 
 def _check(arguments: argparse.Namespace) -> None:
     least = (
-        ("phantoms", 0), ("minutes", 0), ("steps", 1), ("epochs", 1), ("seed", 0), ("workers", 1), ("members", 1),
-        ("validations", 0), ("validation_cases", 1), ("patience", 1), ("loaders", 0), ("accumulate", 1),
-        ("cache_mb", 1),
+        ("phantoms", 0), ("made", 0), ("minutes", 0), ("steps", 1), ("epochs", 1), ("seed", 0), ("workers", 1),
+        ("members", 1), ("validations", 0), ("validation_cases", 1), ("patience", 1), ("loaders", 0),
+        ("accumulate", 1), ("cache_mb", 1),
     )  # fmt: skip
     for name, smallest in least:
         value = getattr(arguments, name)

@@ -22,7 +22,6 @@ EPILOG = """examples:
   renalct weights run -o release --stacks stacks      export, and measure on the held-out patients
   renalct weights --show                              the card of the starter release
   renalct weights release --show --json               the card of another, as JSON"""
-_FIRST_UNSEEN_SEED = 900_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(release: Release, arguments: argparse.Namespace, held_out: frozenset[str]) -> tuple[Metric, ...]:
+    from renalct.learning.candidate import FIRST_UNSEEN_PHANTOM
     from renalct.learning.validation import measure_release
 
     metrics: tuple[Metric, ...] = ()
@@ -70,7 +70,7 @@ def _measure(release: Release, arguments: argparse.Namespace, held_out: frozense
         if files:
             metrics += measure_release(release, files, data="patients held out (slabs of KiTS19)", tell=_tell)
     if arguments.phantoms:
-        files = list(phantom_files(range(_FIRST_UNSEEN_SEED, _FIRST_UNSEEN_SEED + arguments.phantoms)))
+        files = list(phantom_files(range(FIRST_UNSEEN_PHANTOM, FIRST_UNSEEN_PHANTOM + arguments.phantoms)))
         metrics += measure_release(release, files, data="synthetic phantoms not trained on", tell=_tell)
     return metrics
 

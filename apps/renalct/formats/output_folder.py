@@ -29,13 +29,13 @@ def output_folder(final: Path, *, replace_existing: bool = False) -> Iterator[Pa
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
     except OSError as error:
-        raise _refused(final, error) from error
+        raise write_refused(final, error) from error
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         _swap(temporary, final)
     except OSError as error:
-        raise _refused(final, error) from error
+        raise write_refused(final, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -52,13 +52,13 @@ def filled_folder(existing: Path) -> Iterator[Path]:
         existing.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=existing))
     except OSError as error:
-        raise _refused(existing, error) from error
+        raise write_refused(existing, error) from error
     try:
         yield temporary
         for path in sorted(temporary.iterdir()):
             path.replace(existing / path.name)
     except OSError as error:
-        raise _refused(existing, error) from error
+        raise write_refused(existing, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -90,7 +90,8 @@ def _swap(temporary: Path, final: Path) -> None:
         shutil.rmtree(older, ignore_errors=True)
 
 
-def _refused(final: Path, failure: OSError) -> OutputError:
+def write_refused(final: Path, failure: OSError) -> OutputError:
+    """What is said when the system did not let a folder be written: no space, no permission, or its own words."""
     error = _numbered(failure)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"no space is left to write {final}; free some, or choose another place")

@@ -16,7 +16,7 @@ from renalct.models.splits import Split
 from renalct.models.trained import lineage_of, trained_on, trained_release
 from renalct.models.training_settings import Select
 
-_FIRST_UNSEEN_PHANTOM = 900_000
+FIRST_UNSEEN_PHANTOM = 900_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _measured(
     if files:
         metrics += measure_release(release, files, data=told, tell=tell)
     if settings.phantoms:
-        seeds = range(_FIRST_UNSEEN_PHANTOM, _FIRST_UNSEEN_PHANTOM + settings.phantoms)
+        seeds = range(FIRST_UNSEEN_PHANTOM, FIRST_UNSEEN_PHANTOM + settings.phantoms)
         made = phantom_files(seeds, spacing_mm=settings.spacing_mm)
         metrics += measure_release(release, made, data="synthetic phantoms not trained on", tell=tell)
     return metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 from renalct import __version__
 from renalct.core.errors import OutputError
 from renalct.core.report import NOT_FOR_CLINICAL_USE
+from renalct.formats.output_folder import write_refused
 from renalct.learning.evaluation_records import as_json
 from renalct.metrics.evaluated import CaseRecord, Evaluated
 from renalct.metrics.evaluation_page import Headline, Page, Section, render_evaluation
@@ -132,7 +132,7 @@ def _results(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise write_refused(folder, error) from error
     try:
         yield temporary
         (folder / SCORES).unlink(missing_ok=True)  # what says that an evaluation is finished goes first and comes last
@@ -142,14 +142,6 @@ def _results(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(final)
             path.replace(final)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise write_refused(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _refused(folder: Path, error: OSError) -> OutputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"no space is left to write {folder}; free some, or choose another place")
-    return OutputError(
-        f"the output folder {folder} cannot be written ({error.strerror or error}); choose another place"
-    )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from renalct.cascade import Cascade, CascadeResult
 from renalct.core.errors import InputError, OutputError
-from renalct.core.labels import KNOWN_CLASSES, MassClass
+from renalct.core.labels import MassClass
 from renalct.formats.nifti import write_array, write_label_map
 from renalct.formats.output_folder import output_folder
 from renalct.formats.results import write_report
@@ -23,7 +23,6 @@ from renalct.imaging.calipers import equivalent_sphere_diameter_mm
 from renalct.learning.evaluation_records import as_json
 from renalct.models.cases import Case, CaseFile
 from renalct.models.inference import Networks, classify_masses
-from renalct.models.recipe import Recipe
 
 REFERENCE_MASSES = "reference_masses.json"
 SCHEMA_VERSION = 1
@@ -99,15 +98,10 @@ def classify_given(cascade: Cascade, case: Case, networks: Networks) -> tuple[Gi
         diameter = equivalent_sphere_diameter_mm(mass.mask.count * case.volume.grid.voxel_ml)
         aml, cystic, solid = (float(p) for p in row)
         probabilities = (aml, cystic, solid)
-        given.append(GivenMass(mass.mass_class, _answer(recipe, probabilities, diameter), probabilities, diameter))
+        given.append(
+            GivenMass(mass.mass_class, cascade.decide(probabilities, diameter).mass_class, probabilities, diameter)
+        )
     return tuple(given)
-
-
-def _answer(recipe: Recipe, probabilities: tuple[float, ...], diameter_mm: float) -> MassClass:
-    """The most probable class, or unknown by the recipe's own limits."""
-    if diameter_mm < recipe.smallest_classified_mm or max(probabilities) < recipe.abstain_below:
-        return MassClass.UNKNOWN
-    return KNOWN_CLASSES[probabilities.index(max(probabilities))]
 
 
 def _write(case: Case, result: CascadeResult, given: Sequence[GivenMass], place: Path) -> None:

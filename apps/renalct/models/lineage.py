@@ -42,6 +42,7 @@ class StartedFrom:
 class RunSettings:
     """What a run does beside its recipe, as far as it decides the result.
 
+    `made` is how many cases are made like those of KiTS (`made_cases`), beside the phantoms.
     `shares` are the relative sizes of the parts of the split (none: those of the recipe). `validations` are spread over
     the training of each network, on at most `validation_cases`; it ends after `patience` of them without a better one.
     `masks_from` is the digest of the release that found the masses which a classifier learns from ("": readers did).
@@ -49,6 +50,7 @@ class RunSettings:
 
     seed: int = 0
     phantoms: int = 120
+    made: int = 0
     ensemble: Ensemble = Ensemble.SEEDS
     shares: tuple[float, ...] = ()
     stratify: Stratify = Stratify.NOTHING
@@ -60,8 +62,8 @@ class RunSettings:
     masks_from: str = ""
 
     def __post_init__(self) -> None:
-        least = (("seed", 0), ("phantoms", 0), ("validations", 0), ("validation_cases", 1), ("patience", 1))
-        for name, smallest in least:
+        for name in ("seed", "phantoms", "made", "validations", "validation_cases", "patience"):
+            smallest = 1 if name in ("validation_cases", "patience") else 0
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise InputError(f"{name} is {value}; {smallest} or more is needed")

@@ -53,15 +53,16 @@ def kits_like_sources(
     stacks: Path | None = None,
     table: Path | None = None,
     patients: Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> KitsLikeSources:
-    """The files of made cases; of `patients` alone (case names) where given.
+    """The files of made cases; of `patients` alone (case names) where given, and never of those in `without`.
 
     The table of HU is looked for in the folder of label maps and beside it. Raises `InputError` for folders that hold
     nothing, and when none of the patients is in them.
     """
 
     def wanted(name: str) -> bool:
-        return patients is None or name in patients
+        return name not in without and (patients is None or name in patients)
 
     found = table if table or label_maps is None else find_case_table(label_maps)
     maps = () if label_maps is None else tuple(p for p in label_map_paths(label_maps) if wanted(p.stem))
@@ -77,14 +78,16 @@ def kits_like_files(
     *,
     stacks: Path | None = None,
     patients: Collection[str] | None = None,
+    without: Collection[str] = (),
     shape: tuple[int, int, int] = (320, 320, 60),
 ) -> tuple[CaseFile, ...]:
     """Made cases, one per seed, each made when it is loaded, and always the same for a seed.
 
     Without label maps the kidneys are procedural. With `stacks`, half of the cases are real slabs with transplanted
-    kidneys or masses. Give `patients` of the training part alone: made cases show the shapes and textures of theirs.
+    kidneys or masses. Made cases show the shapes and textures of their sources' patients: name those of the training
+    part in `patients`, or those of the other parts in `without`.
     """
-    sources = kits_like_sources(label_maps, stacks=stacks, patients=patients)
+    sources = kits_like_sources(label_maps, stacks=stacks, patients=patients, without=without)
     return made_files(sources, seeds, shape=shape)
 
 

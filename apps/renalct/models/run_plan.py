@@ -23,8 +23,9 @@ class RunPlan:
 
     `steps` or `epochs` replace the recipe's numbers, `planned_steps` those of single networks (stage, member, steps). A
     network that `stop_after` names is stopped at that step, without changing its schedule. `split` is used instead of a
-    new one, and `patients`, with their strata, to make one. `started_from` are files of weights by stage. `data` says
-    what the patients' images are.
+    new one, and `patients`, with their strata, to make one. Made cases are made of `label_maps` and `stacks` (folders),
+    but for the patients that are held out; without them they are procedural. `started_from` are files of weights by
+    stage. `data` says what the patients' images are.
     """
 
     settings: RunSettings = PLAIN_SETTINGS
@@ -39,6 +40,8 @@ class RunPlan:
     cache_mb: float = 4096.0
     split: Split | None = None
     patients: tuple[Patient, ...] = ()
+    label_maps: Path | None = None
+    stacks: Path | None = None
     data: str = ""
     licence: str = ""
     started_from: tuple[tuple[str, Path], ...] = ()

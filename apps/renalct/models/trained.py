@@ -75,24 +75,28 @@ def lineage_of(run: Path, *, device: str = "cpu", processes: int = 1) -> Lineage
 def trained_on(record: RunRecord, metrics: tuple[Metric, ...]) -> str:
     """The first line of every report: what the networks learned from, what was measured, and the licence."""
     licence = _licence(record).split(" (")[0]
+    made = _made_words(record)
     if not record.training_patients:
-        return (
-            "Trained on zero patient images, on synthetic phantoms alone; no accuracy on patients is known. "
-            f"Licence {licence}."
-        )
+        return f"Trained on zero patient images, on {made}; no accuracy on patients is known. Licence {licence}."
     told = [m for m in metrics if m.data.startswith("patients") and not m.name.endswith("surface Dice")]
     if not told:
         measured = "accuracy on other patients was not measured"
     else:
         each = ", ".join(f"{m.name} {m.value:.2f} [{m.low:.2f} to {m.high:.2f}]" for m in told)
         measured = f"measured on {told[0].n} other patients: {each}"
-    made = f" and on {record.settings.phantoms} synthetic phantoms" if record.settings.phantoms else ""
+    made = f" and on {made}" if made else ""
     patients = f"{record.data or 'images'} of {record.training_patients} patients"
     return f"Trained on {patients}{made}; {measured}; licence {licence}."
 
 
+def _made_words(record: RunRecord) -> str:
+    settings = record.settings
+    counted = ((settings.phantoms, "synthetic phantoms"), (settings.made, "synthetic volumes like those of KiTS"))
+    return " and ".join(f"{count} {what}" for count, what in counted if count)
+
+
 def _licence(record: RunRecord) -> str:
-    if not record.training_patients:
+    if not record.training_patients and not record.licence:
         return PHANTOM_LICENCE
     return record.licence or "that of the training data, which was not stated"
 

@@ -14,7 +14,8 @@ from renalct.core.errors import RecipeError
 from renalct.models.cases import CaseFile, phantom_files
 from renalct.models.engine import Status
 from renalct.models.fitted import fit_intensities
-from renalct.models.lineage import RunSettings, StartedFrom, file_sha256
+from renalct.models.lineage import StartedFrom, file_sha256
+from renalct.models.made_cases import kits_like_files
 from renalct.models.network_training import RunningRun, train_networks
 from renalct.models.parallel import team_of
 from renalct.models.prepared_cases import prepare_cases
@@ -52,15 +53,18 @@ def train(
         return RunResult(record, networks, team.size, team.first)
 
 
-def training_files(record: RunRecord, split: Split, patients: Sequence[CaseFile]) -> tuple[CaseFile, ...]:
-    """Every case that a run's networks are trained on: of the split's training patients, and phantoms."""
-    seen = frozenset(split.training)
-    return tuple(f for f in patients if f.patient in seen) + _phantoms(record.recipe, record.settings)
-
-
-def _phantoms(recipe: Recipe, settings: RunSettings) -> tuple[CaseFile, ...]:
+def training_files(
+    record: RunRecord, split: Split, patients: Sequence[CaseFile], plan: RunPlan = PLAIN_PLAN
+) -> tuple[CaseFile, ...]:
+    """Every case that a run's networks are trained on: of the split's training patients, phantoms and made cases."""
+    seen, settings = frozenset(split.training), record.settings
     first = settings.seed * 10_000
-    return phantom_files(range(first, first + settings.phantoms), spacing_mm=finest_spacing(recipe))
+    phantoms = phantom_files(range(first, first + settings.phantoms), spacing_mm=finest_spacing(record.recipe))
+    made: tuple[CaseFile, ...] = ()
+    if settings.made:
+        seeds = range(first, first + settings.made)
+        made = kits_like_files(plan.label_maps, seeds, stacks=plan.stacks, without={*split.validation, *split.test})
+    return tuple(f for f in patients if f.patient in seen) + phantoms + made
 
 
 def _begin(recipe: Recipe, patients: tuple[CaseFile, ...], folder: Path, plan: RunPlan, watch: RunWatch) -> None:
@@ -88,8 +92,8 @@ def _begin(recipe: Recipe, patients: tuple[CaseFile, ...], folder: Path, plan: R
         refuse_other(found, record, folder)
         record = found
     else:
-        measured = fit_intensities(recipe, training_files(record, split, patients), tell=tell_cases)
+        measured = fit_intensities(recipe, training_files(record, split, patients, plan), tell=tell_cases)
         record = replace(record, recipe=measured)
         write_run(folder, record, split)
-    files = training_files(record, split, patients)
+    files = training_files(record, split, patients, plan)
     prepare_cases(files, record.recipe.stages, folder / "cases", workers=plan.workers, tell=tell_cases)

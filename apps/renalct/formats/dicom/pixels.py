@@ -75,7 +75,7 @@ class PixelFormat:
             stored = int(dataset.get("BitsStored") or allocated)
             high = int(dataset.get("HighBit") if dataset.get("HighBit") is not None else stored - 1)
             signed = int(dataset.get("PixelRepresentation") or 0)
-        except Exception as error:  # absent, no number, or what pydicom raises on damaged data
+        except (AttributeError, TypeError, ValueError) as error:
             raise InputError(
                 f"the slice at {header.where} does not say how its pixels are stored; export it again"
             ) from error
