@@ -8,8 +8,16 @@ from renalct.commands import phantom as command
 from renalct.core.errors import InputError
 from renalct.core.labels import Structure
 from renalct.formats.labelled import find_labelled, read_labelled
+from renalct.models import training
 from renalct.models.cases import Origin
+from renalct.models.lineage import RunSettings
 from renalct.models.made_cases import kits_like_files, kits_like_sources, transplanted_case
+from renalct.models.recipes import recipe_named
+from renalct.models.run_folder import RunRecord
+from renalct.models.run_plan import RunPlan
+from renalct.models.splits import Split
+from renalct.models.trained import KITS_LICENCE, PHANTOM_LICENCE, trained_on
+from renalct.models.training import training_files
 
 SMALL = (72, 60, 10)
 
@@ -110,3 +118,35 @@ def test_the_command_writes_a_folder_that_reads_as_kits(tmp_path, capsys, monkey
 def test_wrong_options_are_one_sentence_and_exit_code_2(tmp_path, capsys, options, words):
     assert main(["phantom", "-o", str(tmp_path / "x"), *options]) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_a_training_makes_its_cases_of_no_patient_that_is_held_out(tmp_path, monkeypatch):
+    maps, slabs = label_maps(tmp_path / "maps", 4), stacks(tmp_path / "stacks", 4)
+    names = [f"case_{n:05d}" for n in range(4)]
+    record = RunRecord(recipe_named("starter"), RunSettings(phantoms=0, made=2), 2, 1, "abc")
+    split = Split(tuple(names[:2]), (names[2],), (names[3],))
+    seen = []
+    monkeypatch.setattr(training, "kits_like_files", lambda *a, **k: seen.append((a, k)) or kits_like_files(*a, **k))
+    files = training_files(record, split, (), RunPlan(label_maps=maps, stacks=slabs))
+    assert [f.name for f in files] == ["made_000000", "made_000001"]
+    ((_, options),) = seen
+    sources = kits_like_sources(maps, stacks=slabs, without=options["without"])
+    assert [path.stem for path in sources.label_maps] == [f.patient for f in sources.stacks] == names[:2]
+    with pytest.raises(InputError, match="none of the patients"):
+        kits_like_sources(maps, without=names)
+
+
+@pytest.mark.parametrize(
+    ("patients", "licence", "line"),
+    [
+        (2, KITS_LICENCE, "KiTS19 slices of 2 patients and on 3 synthetic volumes like those of KiTS; accuracy"),
+        (0, KITS_LICENCE, "zero patient images, on 3 synthetic volumes like those of KiTS; no accuracy on patients"),
+        (0, "", "zero patient images, on 3 synthetic volumes like those of KiTS; no accuracy on patients"),
+    ],
+)
+def test_what_is_made_of_label_maps_carries_their_licence(patients, licence, line):
+    record = RunRecord(
+        recipe_named("starter"), RunSettings(phantoms=0, made=3), patients, 0, "abc", 0, "KiTS19 slices", licence
+    )
+    told = trained_on(record, ())
+    assert line in told and (licence or PHANTOM_LICENCE).split(" (")[0] in told

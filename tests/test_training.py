@@ -5,14 +5,16 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 from renalct.__main__ import main
 from renalct.commands import weights
 from renalct.core.errors import RecipeError
+from renalct.learning import class_calibration
 from renalct.models import recipes, training
 from renalct.models.cases import Origin, phantom_files
 from renalct.models.lineage import RunSettings
 from renalct.models.recipes import recipe_named
-from renalct.models.release import Metric, load_release
+from renalct.models.release import Metric, load_release, random_release, save_release
 from renalct.models.run_folder import RunRecord, read_run
 from renalct.models.run_plan import RunPlan, RunWatch
 from renalct.models.trained import KITS_LICENCE, trained_on, trained_release
@@ -122,6 +124,30 @@ def test_train_then_weights_make_a_release_with_measured_metrics(tmp_path, tiny_
     assert [n.steps for n in release.card.lineage.networks] == [1, 1, 1]
     assert {m.name for m in release.card.metrics} >= {"kidney and mass Dice", "mass Dice", "tumor Dice"}
     assert all(m.n == 1 and "phantom" in m.data for m in release.card.metrics)
+
+
+def test_weights_calibrates_on_masses_that_no_training_saw(tmp_path, tiny_by_name, monkeypatch, capsys):
+    monkeypatch.setattr(class_calibration, "_LEAST_MASSES", 2)
+    folder, out = str(tmp_path / "run"), str(tmp_path / "release")
+    assert main(["train", "tiny", "-o", folder, "--phantoms", "1", "--steps", "1", "--no-release"]) == 0
+    assert main(["weights", folder, "-o", out, "--phantoms", "3", "--calibrate"]) == 0
+    assert load_release(tmp_path / "release").recipe.classify.calibration.changes
+    capsys.readouterr()
+
+
+def test_stages_that_a_run_did_not_train_come_from_another_release(tmp_path, tiny_by_name, capsys):
+    folder, out, base = tmp_path / "run", tmp_path / "release", tmp_path / "base"
+    other = save_release(random_release(TINY, seed=5), base)
+    words = ["train", "tiny", "-o", str(folder), "--phantoms", "1", "--steps", "1", "--stage", "segment"]
+    assert main([*words, "--no-release"]) == 0
+    assert main(["weights", str(folder), "-o", str(out), "--phantoms", "0"]) == 2
+    assert main(["weights", str(folder), "-o", str(out), "--phantoms", "0", "--others", str(base)]) == 0
+    made, digest = load_release(out), load_release(base).digest
+    for name in ("localize", "classify"):
+        (mine,), (theirs,) = dict(made.weights)[name], dict(other.weights)[name]
+        assert all(torch.equal(mine[key], theirs[key].to(mine[key].dtype)) for key in theirs)
+    assert made.card.parent == digest and [n.stage for n in made.card.lineage.networks] == ["segment"]
+    capsys.readouterr()
 
 
 def test_a_run_is_not_overwritten_nor_continued_by_accident(tmp_path, capsys):

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from renalct import __version__
 from renalct.core.errors import InputError, OutputError
-from renalct.models.cases import phantom_files, stack_files
+from renalct.models.cases import CaseFile, phantom_files, stack_files
 from renalct.models.release import Metric, Release, describe, load_release, save_release
 from renalct.models.run_folder import read_run
-from renalct.models.trained import lineage_of, trained_on, trained_release
+from renalct.models.trained import is_trained, lineage_of, trained_on, trained_release
 
+_PATIENTS = "patients held out (slabs of KiTS19)"
 EPILOG = """examples:
   renalct weights run -o release --stacks stacks      export, and measure on the held-out patients
   renalct weights --show                              the card of the starter release
@@ -35,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--phantoms", type=int, default=10, metavar="N", help="how many new phantoms to measure on (10)"
     )
+    parser.add_argument(
+        "--others", type=Path, metavar="RELEASE", help="take the stages that the run has not trained from this release"
+    )
+    parser.add_argument(
+        "--calibrate", action="store_true", help="calibrate the classes' probabilities on the masses measured on"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,12 +53,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.folder is None or arguments.output is None:
         raise InputError("give the folder of a run and, with -o, that of the new release; or --show to see a card")
     record, split = read_run(arguments.folder)
-    release = trained_release(arguments.folder, version=arguments.version)
+    others = load_release(arguments.others) if arguments.others else None
+    release = trained_release(arguments.folder, version=arguments.version, others=others)
+    own = tuple(name for name, _ in record.recipe.stages if others is None or is_trained(arguments.folder, name))
     try:
+        patients, phantoms = _unseen(arguments, frozenset(split.validation))
+        metrics: tuple[Metric, ...] = ()
+        if arguments.calibrate:
+            release = save_release(release, arguments.output)
+            release, metrics = _calibrated(release, patients, phantoms)
         release = save_release(release, arguments.output)
-        metrics = _measure(load_release(arguments.output), arguments, frozenset(split.validation))
+        metrics = _measure(load_release(arguments.output), patients, phantoms) + metrics
         card = replace(
-            release.card, metrics=metrics, trained_on=trained_on(record, metrics), lineage=lineage_of(arguments.folder)
+            release.card,
+            metrics=metrics,
+            trained_on=trained_on(record, metrics),
+            parent=others.digest if others else "",
+            lineage=lineage_of(arguments.folder, stages=own),
         )
         save_release(replace(release, card=card), arguments.output)
     except OSError as error:
@@ -60,18 +78,35 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(release: Release, arguments: argparse.Namespace, held_out: frozenset[str]) -> tuple[Metric, ...]:
+def _unseen(
+    arguments: argparse.Namespace, held_out: frozenset[str]
+) -> tuple[tuple[CaseFile, ...], tuple[CaseFile, ...]]:
+    """The patients held out and the phantoms that no training has seen."""
     from renalct.learning.candidate import FIRST_UNSEEN_PHANTOM
+
+    stacks = stack_files(arguments.stacks) if arguments.stacks else ()
+    seeds = range(FIRST_UNSEEN_PHANTOM, FIRST_UNSEEN_PHANTOM + arguments.phantoms)
+    return tuple(f for f in stacks if f.patient in held_out), phantom_files(seeds)
+
+
+def _calibrated(
+    release: Release, patients: tuple[CaseFile, ...], phantoms: tuple[CaseFile, ...]
+) -> tuple[Release, tuple[Metric, ...]]:
+    """The release with calibrated probabilities, and what that is worth on patients left out in turn."""
+    from renalct.learning.class_calibration import answers_of, calibrated_release, calibration_metrics
+
+    known, made = answers_of(release, patients), answers_of(release, phantoms)
+    metrics = calibration_metrics(known, data=_PATIENTS) if known else ()
+    return calibrated_release(release, known + made), metrics
+
+
+def _measure(release: Release, patients: tuple[CaseFile, ...], phantoms: tuple[CaseFile, ...]) -> tuple[Metric, ...]:
     from renalct.learning.validation import measure_release
 
     metrics: tuple[Metric, ...] = ()
-    if arguments.stacks:
-        files = [f for f in stack_files(arguments.stacks) if f.patient in held_out]
+    for files, data in ((patients, _PATIENTS), (phantoms, "synthetic phantoms not trained on")):
         if files:
-            metrics += measure_release(release, files, data="patients held out (slabs of KiTS19)", tell=_tell)
-    if arguments.phantoms:
-        files = list(phantom_files(range(FIRST_UNSEEN_PHANTOM, FIRST_UNSEEN_PHANTOM + arguments.phantoms)))
-        metrics += measure_release(release, files, data="synthetic phantoms not trained on", tell=_tell)
+            metrics += measure_release(release, files, data=data, tell=_tell)
     return metrics
 
 

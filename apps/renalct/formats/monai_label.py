@@ -50,13 +50,21 @@ def names_of(label_info: dict[str, Any]) -> Names:
     try:
         listed = label_info.get("label_info") or ()
         named = (label_info.get("params") or {}).get("label_names") or {}
-        return tuple((str(entry["name"]), int(entry["idx"])) for entry in listed) or tuple(
+        return tuple((str(entry["name"]), _value(entry)) for entry in listed) or tuple(
             (str(name), int(value)) for name, value in named.items()
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LabelError(
             "the names of the label values cannot be read; send label_info as a list of {name, idx}"
         ) from error
+
+
+def _value(entry: dict[str, Any]) -> int:
+    """The value of a named segment: `idx`, or `id` as 3D Slicer sends it with scribbles. Raises as `int` does."""
+    values = {int(entry[key]) for key in ("idx", "id") if entry.get(key) is not None}
+    if len(values) != 1:
+        raise ValueError("a segment has one value")
+    return values.pop()
 
 
 def _pair(key: str, image: Path | None, labels: Path, store: dict[str, Any]) -> LabelledPair:

@@ -69,6 +69,11 @@ def read_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
     return _read(path)
 
 
+def read_stored(path: Path) -> tuple[NDArray[Any], Grid]:
+    """The values of a 3D NIfTI file in the type that they are stored in, and their grid. Raises like `read_array`."""
+    return _read(path, as_stored=True)
+
+
 def read_grid(path: Path) -> Grid:
     """The grid of a 3D NIfTI file, from its header alone. Raises like `read_array`."""
     return _grid(_opened(path), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cc3d
@@ -100,3 +101,23 @@ def _components(mask: Booleans, min_voxels: float) -> list[tuple[Box, Booleans]]
         box = Box((x0, y0, z0), (x1 + 1, y1 + 1, z1 + 1))
         found.append((box, labels[box.slices] == number))
     return found
+
+
+def union_of(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all boxes, of which there is at least one."""
+    whole = boxes[0]
+    for box in boxes[1:]:
+        whole = whole.union(box)
+    return whole
+
+
+def joined_where_touching(boxes: Sequence[Box]) -> tuple[Box, ...]:
+    """The boxes, with those that overlap joined: a large mass can part a kidney in two."""
+    joined: list[Box] = []
+    for box in boxes:
+        merged = box
+        while touching := [other for other in joined if other.overlaps(merged)]:
+            joined = [other for other in joined if other not in touching]
+            merged = union_of([merged, *touching])
+        joined.append(merged)
+    return tuple(joined)

@@ -20,6 +20,7 @@ def private(value: str, meaning: str) -> Code:
 
 KIDNEY = codes.SCT.Kidney
 MASS = codes.SCT.Mass
+CYST = codes.SCT.Cyst
 ANATOMICAL_STRUCTURE = codes.cid7150.AnatomicalStructure
 ABNORMAL_STRUCTURE = codes.cid7150.MorphologicallyAbnormalStructure
 ARTIFICIAL_INTELLIGENCE = codes.cid7162.ArtificialIntelligence
@@ -73,6 +74,7 @@ _STRUCTURES = {
     ("372087000", "SCT"): Structure.TUMOR,  # neoplasm, primary
     ("86049000", "SCT"): Structure.TUMOR,
     ("M-80003", "SRT"): Structure.TUMOR,
+    ("126880001", "SCT"): Structure.TUMOR,  # neoplasm of kidney
     ("702391001", "SCT"): Structure.TUMOR,  # renal cell carcinoma
     ("367643001", "SCT"): Structure.CYST,
     ("M-3340A", "SRT"): Structure.CYST,

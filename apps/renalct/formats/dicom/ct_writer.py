@@ -71,6 +71,7 @@ class SeriesSettings:
     transfer_syntax_uid: UID = ExplicitVRLittleEndian
     character_set: str = "ISO_IR 100"
     patient_name: str = "Synthetic^Phantom"
+    patient_id: str = "SYNTHETIC"
     slice_thickness_mm: float | None = None
 
     def __post_init__(self) -> None:
@@ -194,7 +195,7 @@ def _common(settings: SeriesSettings, volume: CTVolume, number: int) -> Dataset:
     image.StudyDescription = "Synthetic abdomen"
     image.SeriesDescription = settings.description
     image.PatientName = settings.patient_name
-    image.PatientID = "SYNTHETIC"
+    image.PatientID = settings.patient_id
     image.PatientBirthDate = ""
     image.PatientSex = ""
     image.PatientPosition = settings.patient_position

@@ -10,6 +10,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, SegmentationStorage
 
@@ -18,6 +19,7 @@ from renalct.core.grid import Grid
 from renalct.core.labels import Structure, structure_named
 from renalct.core.volume import LabelMap
 from renalct.formats.dicom.codes import code_key, is_kidney, is_unspecific, structure_coded
+from renalct.formats.segment_names import is_label
 
 LABELMAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 _TO_RAS = np.array([-1.0, -1.0, 1.0])
@@ -30,9 +32,10 @@ def read_segmentation(path: Path, grid: Grid) -> LabelMap:
     """The structures of a DICOM segmentation (BINARY, FRACTIONAL above one half, or LABELMAP) on a grid.
 
     Segments are known by their property type; only where that says no more than "tissue" or "organ" does the segment
-    label count. Frames are placed by their own position and orientation, which may be flipped or transposed against
-    the grid, may leave slices out, and may cover part of it. Raises `LabelError` for a segment that is no renal
-    structure, and `GeometryError` when a frame with voxels does not lie on the grid or the frames of reference differ.
+    label count. A segment that is named as background, a scribble or one of our overlays is no label. Frames are placed
+    by their own position and orientation, which may be flipped or transposed against the grid, may leave slices out,
+    and may cover part of it. Raises `LabelError` for a segment that is no renal structure, and `GeometryError` when a
+    frame with voxels does not lie on the grid or the frames of reference differ.
     """
     segmentation = _read(path)
     structures = {int(item.SegmentNumber): _structure(item) for item in segmentation.SegmentSequence}
@@ -53,6 +56,23 @@ def read_segmentation(path: Path, grid: Grid) -> LabelMap:
     return LabelMap(values, grid)
 
 
+def referenced_series(path: Path) -> str:
+    """The SeriesInstanceUID of the images that a DICOM segmentation was made on; "" where it names none.
+
+    Raises `InputError` when the file is no DICOM segmentation.
+    """
+    series = _read(path, headers_alone=True).get("ReferencedSeriesSequence") or [Dataset()]
+    return str(series[0].get("SeriesInstanceUID", ""))
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a file is a DICOM segmentation; quick, and never an error."""
+    try:
+        return read_file_meta_info(path).get("MediaStorageSOPClassUID") in (SegmentationStorage, LABELMAP_STORAGE)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError):
+        return False
+
+
 @dataclass(frozen=True, eq=False)
 class _Frame:
     """Where a frame lies (LPS, mm), and its segment number; 0 in a label map, where the pixels are the numbers."""
@@ -65,9 +85,9 @@ class _Frame:
     segment_number: int
 
 
-def _read(path: Path) -> Dataset:
+def _read(path: Path, *, headers_alone: bool = False) -> Dataset:
     try:
-        dataset = pydicom.dcmread(path)
+        dataset = pydicom.dcmread(path, stop_before_pixels=headers_alone)
     except (InvalidDicomError, OSError) as error:
         raise InputError(f"{path.name} cannot be read as a DICOM file; a DICOM segmentation is needed") from error
     if dataset.get("SOPClassUID") not in (SegmentationStorage, LABELMAP_STORAGE):
@@ -80,7 +100,7 @@ def _structure(item: Dataset) -> Structure:
     coded = item.SegmentedPropertyTypeCodeSequence[0]
     regions = item.get("AnatomicRegionSequence", [])
     name = str(item.get("SegmentLabel", ""))
-    if item.SegmentNumber == 0:
+    if item.SegmentNumber == 0 or not is_label(name):
         return Structure.BACKGROUND
     structure = structure_coded(coded)
     if structure is None and is_unspecific(coded):

@@ -110,27 +110,8 @@ class Analysis:
 
     def complete(self, target: Dataset) -> None:
         """Finish a new object: patient and study as in the source, times from `now`, references to frames."""
-        copy_identity(self.source, target)
-        offset = str(self.source.identity.get("TimezoneOffsetFromUTC", ""))
-        now = _local(self.settings.now, offset)
-        date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
-        for kind in ("InstanceCreation", "Series", "Content"):
-            if kind != "Content" or "ContentDate" in target:
-                setattr(target, f"{kind}Date", date)
-                setattr(target, f"{kind}Time", time)
-        for equipment in target.get("ContributingEquipmentSequence", []):
-            if "ContributionDateTime" in equipment:
-                equipment.ContributionDateTime = date + time
-        if "DateOfSecondaryCapture" in target:
-            target.DateOfSecondaryCapture, target.TimeOfSecondaryCapture = date, time
-        if "DimensionOrganizationSequence" in target:
-            organization = self.uids.uid("dimensions", str(target.SOPInstanceUID))
-            target.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
-            for index in target.get("DimensionIndexSequence", []):
-                index.DimensionOrganizationUID = organization
-        if "Rows" in target:  # where the source does not say, what is shown does: kidneys lie in the abdomen
-            target.BodyPartExamined = self.source.first.get("BodyPartExamined") or "ABDOMEN"
-        restore_references(self.source, target)
+        organization = self.uids.uid("dimensions", str(target.SOPInstanceUID))
+        complete_object(target, self.source, now=self.settings.now, organization_uid=organization)
 
     def _equipment(self) -> ContributingEquipment:
         provenance = self.report.provenance
@@ -143,6 +124,30 @@ class Analysis:
         )
         equipment.DeviceUID = self.uids.device_uid()
         return equipment
+
+
+def complete_object(target: Dataset, source: SourceImages, *, now: datetime, organization_uid: UID) -> None:
+    """Finish a new object made of a source: its patient and study, times from `now`, references to its frames."""
+    copy_identity(source, target)
+    offset = str(source.identity.get("TimezoneOffsetFromUTC", ""))
+    now = _local(now, offset)
+    date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
+    for kind in ("InstanceCreation", "Series", "Content"):
+        if kind != "Content" or "ContentDate" in target:
+            setattr(target, f"{kind}Date", date)
+            setattr(target, f"{kind}Time", time)
+    for equipment in target.get("ContributingEquipmentSequence", []):
+        if "ContributionDateTime" in equipment:
+            equipment.ContributionDateTime = date + time
+    if "DateOfSecondaryCapture" in target:
+        target.DateOfSecondaryCapture, target.TimeOfSecondaryCapture = date, time
+    if "DimensionOrganizationSequence" in target:
+        target.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization_uid
+        for index in target.get("DimensionIndexSequence", []):
+            index.DimensionOrganizationUID = organization_uid
+    if "Rows" in target:  # where the source does not say, what is shown does: kidneys lie in the abdomen
+        target.BodyPartExamined = source.first.get("BodyPartExamined") or "ABDOMEN"
+    restore_references(source, target)
 
 
 def private_codes(target: Dataset) -> None:
