@@ -22,7 +22,7 @@ from operators import (
 from renalct.cascade import Cascade
 from renalct.formats.dicom.objects import ObjectSettings
 from renalct.formats.dicom.rules import Rules
-from renalct.models.release import CARD, load_release
+from renalct.models.release import holds_release, load_release
 
 SERIES_RULES = Path(__file__).with_name("series_rules.json")
 
@@ -72,12 +72,11 @@ class RenalctApplication(Application):
 
 
 def release_folder(models: Path) -> Path | None:
-    """The folder of the release to use: `models` itself, or the one folder in it that holds a release.
+    """The folder of the release to use: `models` itself, or the one folder in it that holds a release or a registry.
 
     None, which means the starter release in the package, where there is no release at all. The packager puts each
     model into a folder of its own.
     """
-    if not models.is_dir() or models.joinpath(CARD).is_file():
+    if not models.is_dir() or holds_release(models):
         return models if models.exists() else None
-    cards = sorted(models.glob(f"*/{CARD}"))
-    return cards[0].parent if cards else None
+    return next((folder for folder in sorted(models.iterdir()) if holds_release(folder)), None)

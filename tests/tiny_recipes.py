@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from renalct.models.recipe import Architecture, Recipe, Stage
+from renalct.models.network_spec import Architecture
+from renalct.models.recipe import Recipe, Stage
 
 
 def tiny(recipe: Recipe, *, patch: int = 32) -> Recipe:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,10 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="sphere",
         help="average diameter: of the sphere of equal volume, mean of the box, mean of the two axial axes (sphere)",
     )
+    rules.add_argument(
+        "--fill-sinus",
+        action="store_true",
+        help="label the renal sinus of references as kidney, as Zhao 2023's readers",
+    )
     rules.add_argument("--no-readers", action="store_true", help="do not score single readers' annotations")
     how = parser.add_argument_group("how it runs")
     how.add_argument("--processes", type=int, default=1, metavar="N", help="cases scored at the same time (1)")
     how.add_argument("--device", default="cpu", metavar="NAME", help="for --release: cpu (default), cuda, or auto")
+    how.add_argument("--no-maps", action="store_true", help="for --release: no activation maps, which is faster")
     how.add_argument("--force", action="store_true", help="replace a finished evaluation in OUT")
     how.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -134,6 +140,7 @@ def _settings(arguments: argparse.Namespace) -> ScoreSettings:
 
 def _references(arguments: argparse.Namespace) -> tuple[ReferenceFile, ...]:
     """The references that are asked for. Raises `InputError` for a name or patient that is not there."""
+    from renalct.imaging.sinus import SinusSettings
     from renalct.learning.evaluation_references import find_references
     from renalct.models.splits import Split
 
@@ -150,7 +157,8 @@ def _references(arguments: argparse.Namespace) -> tuple[ReferenceFile, ...]:
     absent = sorted(set(arguments.case) - {reference.name for reference in found})
     if absent:
         raise InputError(f"there is no reference of the case {absent[0]}; check its name, and the split")
-    return tuple(reference for reference in found if not arguments.case or reference.name in arguments.case)
+    found = tuple(reference for reference in found if not arguments.case or reference.name in arguments.case)
+    return tuple(replace(each, sinus=SinusSettings()) for each in found) if arguments.fill_sinus else found
 
 
 def _predict(
@@ -172,7 +180,7 @@ def _predict(
             "give the folder with the images, or predictions with --predictions"
         )
     release = load_release(None if arguments.release == _STARTER else Path(arguments.release))
-    cascade = Cascade(release, device=arguments.device)
+    cascade = Cascade(release, device=arguments.device, explained=not arguments.no_maps)
     folder.mkdir(parents=True, exist_ok=True)
     faults = predict_cases(
         cascade,
@@ -235,6 +243,7 @@ def _evaluate(job: _Job, progress: Callable[[str, float], None]) -> None:
             *(("Trained on", text) for text in trained_on(job.predictions)),
             ("Smallest mass", f"reference {arguments.min_mass:g} mm, prediction {arguments.min_predicted:g} mm"),
             ("Average diameter", settings.diameter_kind.value),
+            ("Renal sinus", "part of the kidney in references" if arguments.fill_sinus else "as the readers drew it"),
             ("Made", date.today().isoformat()),
         ),
     )

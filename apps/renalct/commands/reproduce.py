@@ -9,10 +9,15 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from renalct.commands.loop_options import StatusLines, opened
 from renalct.commands.train import train_and_export
 from renalct.commands.train_data import given_data
 from renalct.commands.train_options import add_data_options, add_machine_options, machine_of
 from renalct.core.errors import InputError, OutputError, ReleaseError
+from renalct.learning.loop.again import registry_and_version, train_again
+from renalct.learning.loop.labelled_cases import in_folder
+from renalct.learning.loop.retrain import Loop
+from renalct.models.cases import case_files
 from renalct.models.lineage import Lineage, code_version, environment
 from renalct.models.release import Release, load_release
 from renalct.models.run_folder import CANDIDATE, RUN, split_of
@@ -21,7 +26,8 @@ from renalct.models.splits import Split
 
 EPILOG = """examples:
   renalct reproduce run/release --data kits23/dataset -o again --device cuda
-  renalct reproduce RELEASE --stacks STACKS -o again --split split.json"""
+  renalct reproduce RELEASE --stacks STACKS -o again --split split.json
+  renalct reproduce REGISTRY/versions/v0003 --store STORE --images IMAGES -o again"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--weights", type=Path, action="append", default=[], metavar="FILE", help="the files that stages started from"
     )
+    store = parser.add_argument_group("label store", "of a version that renalct retrain made; --data are its --replay")
+    store.add_argument("--store", type=Path, metavar="STORE", help="the folder of the label store")
+    store.add_argument("--images", type=Path, metavar="FOLDER", help="the folder that holds its images")
     add_machine_options(parser)
 
 
@@ -43,6 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Train again, and compare."""
     release = load_release(arguments.release)
     lineage = release.card.lineage
+    if lineage is not None and lineage.labels and not arguments.store:
+        raise InputError(
+            f"{arguments.release} was trained on the labels of a store; give it by --store, and its images by --images"
+        )
     if lineage is None:
         raise ReleaseError(
             f"{arguments.release} does not say how it was trained: it has no lineage; only a release that "
@@ -50,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if (arguments.output / RUN).exists() and not arguments.resume:
         raise OutputError(f"{arguments.output} holds a run already; go on with it by --resume, or give another folder")
+    if arguments.store:
+        return _from_store(arguments, release, lineage)
     given = given_data(arguments, _plan(arguments, release, lineage))
     if given.plan.settings.masks_from != lineage.settings.masks_from:
         raise InputError(
@@ -67,6 +82,27 @@ def run(arguments: argparse.Namespace) -> int:
     given = replace(given, plan=replace(given.plan, split=split))
     code = train_and_export(release.recipe, given, arguments.output)
     return code or _compare(release, lineage, load_release(arguments.output / CANDIDATE))
+
+
+def _from_store(arguments: argparse.Namespace, release: Release, lineage: Lineage) -> int:
+    """Train a version of a registry again from the labels that it was trained on."""
+    if not arguments.images:
+        raise InputError("give the folder of the images of the label store by --images")
+    registry, name = registry_and_version(arguments.release)
+    loop = Loop(
+        opened(arguments.store),
+        registry,
+        in_folder(arguments.images),
+        replay=tuple(file for folder in arguments.data for file in case_files(folder)),
+        machine=machine_of(arguments),
+        workers=arguments.workers,
+        cache_mb=arguments.cache_mb,
+    )
+    for line in _differences(lineage, arguments.device):
+        print(line)
+    lines = StatusLines()
+    again = train_again(loop, name, arguments.output, tell=lines)
+    return 0 if again is None else _compare(release, lineage, again)
 
 
 def _plan(arguments: argparse.Namespace, release: Release, lineage: Lineage) -> RunPlan:

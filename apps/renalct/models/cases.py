@@ -137,7 +137,7 @@ class _Labelled:
     def _case(self, image: LabelledImage) -> Case:
         pair, labels = self.pair, image.label_map
         filled = labels if self.sinus is None else fill_renal_sinus(labels, settings=self.sinus)
-        masses = _masses_of(image.volume, labels, pair.notes)
+        masses = masses_of(image.volume, labels, pair.notes)
         return Case(
             image.name, pair.patient, _origin(pair.kind), image.volume, filled, masses, assessed=pair.notes.assessed
         )
@@ -167,7 +167,7 @@ def tumor_class(histology: str) -> MassClass:
     return MassClass.AML if histology == _AML_HISTOLOGY else MassClass.SOLID
 
 
-def _masses_of(volume: CTVolume, label_map: LabelMap, notes: CaseNotes) -> tuple[LabelledMass, ...]:
+def masses_of(volume: CTVolume, label_map: LabelMap, notes: CaseNotes) -> tuple[LabelledMass, ...]:
     """Labelled components of at least 5 mm; tumors count as solid but for AML by label or by histology.
 
     An AML by histology that shows no macroscopic fat is left out: on CT it is told from a solid mass by nobody

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,9 +16,12 @@ from renalct.core.grid import Box, Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, Mask
 from renalct.imaging.resample import Interpolation, resample
+from renalct.models.mass_scores import mass_score
 from renalct.models.networks import divisor
-from renalct.models.prepare import Input, Scale, field_grid, grown_mm, measure_scale, prepare, prepare_slab
+from renalct.models.plane_slices import sliced, stacked
+from renalct.models.prepare import Input, Scale, field_grid, grown_mm, measure_scale, mirrored, prepare, prepare_slab
 from renalct.models.recipe import Activation, Masking, Stage
+from renalct.pictures.planes import View
 
 Networks = Sequence[nn.Module]
 Scores = NDArray[np.float32]
@@ -67,12 +70,12 @@ def localize(
     grid = field_grid(volume.grid, Box.whole(volume.grid.shape), stage)
     scale = measure_scale(volume, stage.intensity)
     scores = np.zeros(grid.shape, np.uint8)
-    kidney = [n for n, painted in enumerate(_painted(stage)) if painted is Structure.KIDNEY]
-    slabs = _slabs(grid, _SLICES_AT_ONCE) if stage.geometry.slice_wise else [Box.whole(grid.shape)]
+    kidney = [n for n, painted in enumerate(painted_structures(stage)) if painted is Structure.KIDNEY]
+    slabs = slabs_of(grid, _SLICES_AT_ONCE) if _in_slabs(stage) else [Box.whole(grid.shape)]
     for number, slab in enumerate(slabs):
         array = (
             prepare_slab(volume, grid, slab, stage, scale=scale)
-            if stage.geometry.slice_wise
+            if _in_slabs(stage)
             else prepare(volume, grid, stage, scale=scale)
         )
         body = _body(array, stage, scale.fill)
@@ -104,6 +107,7 @@ def segment(
     located: Located | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    tell_mass: Callable[[Box, Labels], None] | None = None,
 ) -> Labels:
     """`Structure` values on the reference grid: 0 outside the boxes (of kidneys, without margin) and their margins.
 
@@ -115,7 +119,7 @@ def segment(
     near = located.near(stage.near_located_mm) if located and stage.near_located_mm is not None else None
     for number, box in enumerate(boxes):
         outer = grown_mm(box, volume.grid, stage.margin_mm)
-        found = _segment_field(volume, box, stage, networks, scale=scale, located=located, device=device)
+        found, mass = _segment_field(volume, box, stage, networks, scale=scale, located=located, device=device)
         if near is not None:
             found[~near.mask_on(volume.grid, outer).voxels] = Structure.BACKGROUND
         if not stage.finds_kidneys and located is not None:
@@ -123,6 +127,8 @@ def segment(
             found[kidney & (found == 0)] = Structure.KIDNEY
         part = values[outer.slices]
         np.copyto(part, found, where=part == 0)
+        if tell_mass:
+            tell_mass(outer, mass)
         if progress:
             progress((number + 1) / len(boxes))
     return values
@@ -138,40 +144,44 @@ def _segment_field(
     located: Located | None,
     device: str,
 ) -> Labels:
-    """The values on the box with its margin, slab by slab."""
+    """The values and mass scores on the box with its margin, (2, x, y, z), slab by slab."""
     outer = grown_mm(box, volume.grid, stage.margin_mm)
     grid = field_grid(volume.grid, box, stage)
     mask = located.mask_on(volume.grid, outer) if located and stage.masking is Masking.KIDNEY else None
     target = volume.grid.cropped(outer)
-    if not stage.geometry.slice_wise:
+    if not _in_slabs(stage):
         array = prepare(volume, grid, stage, mask=mask, scale=scale)
         return _back(probabilities(array, stage, networks, device=device, fill=scale.fill), grid, target, stage)
-    slabs = _slabs(grid, _SLICES_AT_ONCE)
+    slabs = slabs_of(grid, _SLICES_AT_ONCE)
     arrays = (prepare_slab(volume, grid, slab, stage, mask=mask, scale=scale) for slab in slabs)
     answers = (probabilities(array, stage, networks, device=device, fill=scale.fill) for array in arrays)
     if stage.geometry.spacing_mm is not None:
         return _back(np.concatenate(list(answers), axis=-1), grid, target, stage)
     # on the volume's own voxels there is nothing to interpolate: decide at once, and keep no scores
-    labels = np.concatenate([decide(scores, stage) for scores in answers], axis=-1)
+    labels = np.concatenate([_decided(scores, stage) for scores in answers], axis=-1)
     back: Labels = resample(labels, grid, target, order=Interpolation.NEAREST)
     return back
 
 
 def _back(scores: Scores, grid: Grid, target: Grid, stage: Stage) -> Labels:
-    """Decided values on `target`: scores interpolated linearly then decided, one slab at a time."""
+    """Decided values and mass scores on `target`: interpolated linearly, then decided, one slab at a time."""
     if stage.geometry.nearest_back:
-        back: Labels = resample(decide(scores, stage), grid, target, order=Interpolation.NEAREST)
+        back: Labels = resample(_decided(scores, stage), grid, target, order=Interpolation.NEAREST)
         return back
-    values = np.zeros(target.shape, np.uint8)
+    values = np.zeros((2, *target.shape), np.uint8)
     deep = max(1, _SLAB_VOXELS // (target.shape[0] * target.shape[1]))
-    for slab in _slabs(target, deep):
-        values[slab.slices] = decide(resample(scores, grid, target.cropped(slab)), stage)
+    for slab in slabs_of(target, deep):
+        values[:, *slab.slices] = _decided(resample(scores, grid, target.cropped(slab)), stage)
     return values
+
+
+def _decided(scores: Scores, stage: Stage) -> Labels:
+    return np.stack([decide(scores, stage), mass_score(scores, stage)])
 
 
 def decide(scores: Scores, stage: Stage) -> Labels:
     """The `Structure` value at each voxel: the largest of a softmax, or the last target above one half."""
-    painted = np.asarray([int(p) for p in _painted(stage)], np.uint8)
+    painted = np.asarray([int(p) for p in painted_structures(stage)], np.uint8)
     if stage.activation is Activation.SOFTMAX:
         chosen: Labels = painted[np.argmax(scores, axis=0)]
         return chosen
@@ -184,8 +194,11 @@ def decide(scores: Scores, stage: Stage) -> Labels:
 def probabilities(array: Input, stage: Stage, networks: Networks, *, device: str = "cpu", fill: float = -1.0) -> Scores:
     """Probabilities (output channels, x, y, z) of a prepared field, averaged over members and mirror images; float32.
 
-    A slice-wise stage gets its neighbors on both sides with the field (`prepare_slab`) and answers without them.
+    A slice-wise stage gets its neighbors on both sides with the field (`prepare_slab`) and answers without them; one of
+    other planes than the axial gets the field alone (`prepare`).
     """
+    if not stage.geometry.in_slabs:
+        return _fused(array, stage, networks, device=device, fill=fill)
     batch = torch.from_numpy(np.ascontiguousarray(array)).to(device)
     batch = stacked(batch, stage.geometry.neighbors) if stage.geometry.slice_wise else batch[None]
     answers = [_activate(_slide(batch, stage, network, fill), stage) for network in networks]
@@ -198,10 +211,26 @@ def probabilities(array: Input, stage: Stage, networks: Networks, *, device: str
     return scores
 
 
-def stacked(array: torch.Tensor, neighbors: int) -> torch.Tensor:
-    """(c, x, y, n + 2 neighbors) as n slices with their neighbors as channels: (n, c * (1 + 2 neighbors), x, y)."""
-    windows = array.unfold(-1, 1 + 2 * neighbors, 1)
-    return windows.permute(3, 0, 4, 1, 2).flatten(1, 2)
+def _fused(array: Input, stage: Stage, networks: Networks, *, device: str, fill: float) -> Scores:
+    """The mean over the members' answers, each to the slices of its own plane, and over mirror images."""
+    count, total = stage.geometry.neighbors, np.zeros((stage.output_channels, *array.shape[1:]), np.float32)
+    alone = replace(stage, geometry=replace(stage.geometry, planes=(View.AXIAL,)), mirror_averaged=False)
+    mirrors = (slice(None), slice(None, None, -1)) if stage.mirror_averaged else (slice(None),)
+    for member, network in enumerate(networks):
+        (view,) = stage.seen_by(member).geometry.planes
+        for turn in mirrors:
+            slices, answer = sliced(array[:, turn], view), sliced(total[:, turn], view)
+            deep = slices.shape[-1]
+            for first in range(0, deep, _SLICES_AT_ONCE):
+                last = min(deep, first + _SLICES_AT_ONCE)
+                some = slices[..., mirrored(np.arange(first - count, last + count), deep)]
+                answer[..., first:last] += probabilities(some, alone, [network], device=device, fill=fill)
+    total /= len(networks) * len(mirrors)
+    return total
+
+
+def _in_slabs(stage: Stage) -> bool:
+    return stage.geometry.slice_wise and stage.geometry.in_slabs
 
 
 def _slide(batch: torch.Tensor, stage: Stage, network: nn.Module, fill: float) -> torch.Tensor:
@@ -230,7 +259,7 @@ def _activate(logits: torch.Tensor, stage: Stage) -> torch.Tensor:
 def classify_masses(
     volume: CTVolume, masks: Sequence[Mask], stage: Stage, networks: Networks, *, device: str = "cpu"
 ) -> NDArray[np.float64]:
-    """The probability of each of `KNOWN_CLASSES` for each mass, (n, 3); masks are on the volume's grid."""
+    """The calibrated probability of each of `KNOWN_CLASSES` for each mass, (n, 3); masks are on the volume's grid."""
     scale = measure_scale(volume, stage.intensity)
     found = np.zeros((len(masks), len(stage.classes)))
     for start in range(0, len(masks), _MASSES_AT_ONCE):
@@ -239,7 +268,7 @@ def classify_masses(
         batch = torch.from_numpy(np.stack(arrays)).to(device)
         for network in networks:
             found[start : start + len(some)] += network(batch).double().softmax(1).cpu().numpy()
-    return found / len(networks)
+    return stage.calibration.of(found / len(networks))
 
 
 def mass_input(volume: CTVolume, mask: Mask, stage: Stage, *, scale: Scale | None = None) -> tuple[Input, Grid]:
@@ -248,13 +277,13 @@ def mass_input(volume: CTVolume, mask: Mask, stage: Stage, *, scale: Scale | Non
     return prepare(volume, grid, stage, mask=mask, scale=scale), grid
 
 
-def _painted(stage: Stage) -> list[Structure]:
+def painted_structures(stage: Stage) -> list[Structure]:
     """The label value of each output channel."""
     background = [Structure.BACKGROUND] if stage.activation is Activation.SOFTMAX else []
     return background + [target.painted_as for target in stage.targets]
 
 
-def _slabs(grid: Grid, deep: int) -> list[Box]:
+def slabs_of(grid: Grid, deep: int) -> list[Box]:
     """The grid cut along its third axis into boxes of at most `deep` slices."""
     a, b, c = grid.shape
     return [Box((0, 0, k), (a, b, min(c, k + deep))) for k in range(0, c, deep)]

@@ -46,6 +46,7 @@ class RunSettings:
     `shares` are the relative sizes of the parts of the split (none: those of the recipe). `validations` are spread over
     the training of each network, on at most `validation_cases`; it ends after `patience` of them without a better one.
     `masks_from` is the digest of the release that found the masses which a classifier learns from ("": readers did).
+    `replay_share` of the samples drawn at random are of patients of earlier trainings (None: no patient is preferred).
     """
 
     seed: int = 0
@@ -60,8 +61,11 @@ class RunSettings:
     patience: int | None = None
     started_from: tuple[StartedFrom, ...] = ()
     masks_from: str = ""
+    replay_share: float | None = None
 
     def __post_init__(self) -> None:
+        if self.replay_share is not None and not 0 <= self.replay_share < 1:
+            raise InputError(f"replay_share is {self.replay_share}; a share from 0 to below 1 is needed")
         for name in ("seed", "phantoms", "made", "validations", "validation_cases", "patience"):
             smallest = 1 if name in ("validation_cases", "patience") else 0
             value = getattr(self, name)
@@ -86,7 +90,11 @@ class TrainedNetwork:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Everything that is needed to train a release again, and to see whether it is the same."""
+    """Everything that is needed to train a release again, and to see whether it is the same.
+
+    `labels` are the hashes of the label files of a label store that it learned from, and `frozen_sha256` that of the
+    validation set which decides between its versions; "" and none where there was no store.
+    """
 
     data_sha256: str
     split_sha256: str
@@ -95,6 +103,8 @@ class Lineage:
     settings: RunSettings
     networks: tuple[TrainedNetwork, ...]
     environment: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    frozen_sha256: str = ""
 
 
 def recipe_sha256(recipe: Recipe) -> str:

@@ -45,7 +45,8 @@ class RunningRun:
 
 @dataclass(frozen=True, eq=False)
 class _Network:
-    """One network of a run: its stage and member, the patients it learns from, and the cases it is validated on."""
+    """One network of a run: its stage as that member sees it, the patients it learns from, and the cases that it is
+    validated on."""
 
     name: str
     stage: Stage
@@ -65,7 +66,7 @@ def train_networks(run: RunningRun) -> tuple[tuple[str, int, Status], ...]:
             spent += stage.training.time_share / stage.members / shares
             until = None if plan.minutes is None else began + 60 * plan.minutes * spent
             seen, held_out = _patients_of(run, stage, member)
-            status = _train(run, _Network(name, stage, member, seen, held_out), until)
+            status = _train(run, _Network(name, stage.seen_by(member), member, seen, held_out), until)
             ended.append((name, member, status))
             if status.ended.startswith("stopped"):
                 return tuple(ended)
@@ -93,7 +94,8 @@ def _train(run: RunningRun, network: _Network, until: float | None) -> Status:
     plan, stage, member = run.plan, network.stage, network.member
     seed = run.record.settings.seed + MEMBER_SEED * member
     pool = read_prepared(run.folder / "cases" / network.name, network.seen, cache=ArrayCache(plan.cache_mb))
-    sampler = Sampler(stage, pool, seed=seed)
+    replay = run.record.settings.replay_share
+    sampler = Sampler(stage, pool, seed=seed, replayed=frozenset(plan.replayed), replay_share=replay)
     steps = _steps(plan, network, sampler.samples_per_epoch)
     weighted = bool(stage.classes) and stage.training.balance is Balance.WEIGHTS
     job = Job(
@@ -138,10 +140,12 @@ def _every(validations: int, steps: int) -> int | None:
 
 
 def _starting_weights(plan: RunPlan, network: _Network, seed: int) -> Weights | None:
-    for name, path in plan.started_from:
-        if name == network.name:
-            return starting_weights(network.stage, read_weights(path), seed=seed, source=path.name)
-    return None
+    """The weights that a network starts from: of the files for its stage, members take one each in turn."""
+    paths = [path for name, path in plan.started_from if name == network.name]
+    if not paths:
+        return None
+    path = paths[network.member % len(paths)]
+    return starting_weights(network.stage, read_weights(path), seed=seed, source=path.name)
 
 
 def pool_note(stage: Stage, pool: Sequence[PreparedCase], samples_per_epoch: int) -> str:
@@ -176,7 +180,9 @@ def _validate(run: RunningRun, network: _Network) -> Validate | None:
     prepare_cases(network.held_out, run.record.recipe.stages, folder, workers=run.plan.workers)
     pool = read_prepared(folder / network.name, frozenset(f.patient for f in network.held_out))
     loss = ValidationLoss(stage, pool, run.plan.machine) if pool else None
-    whole = run.watch.validator(run.folder, network.name, network.held_out) if run.watch.validator else None
+    whole = None
+    if run.watch.validator:
+        whole = run.watch.validator(run.folder, network.name, network.member, network.held_out)
     if loss is None and whole is None:
         return None
 

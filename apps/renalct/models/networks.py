@@ -11,7 +11,8 @@ from monai.networks.nets.resnet import ResNet
 from monai.networks.nets.unet import UNet
 from torch import nn
 
-from renalct.models.recipe import Architecture, Stage
+from renalct.models.network_spec import Architecture
+from renalct.models.recipe import Stage
 
 _FLEXIBLE_UNET_DIVISOR = 32  # five halvings in the encoder
 

@@ -5,6 +5,7 @@ Training, validation and inference all call `field_grid` and `prepare`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import ndimage
 
 from renalct.core.grid import Box, Grid
 from renalct.core.volume import CTVolume, Mask
+from renalct.imaging.calipers import equivalent_sphere_diameter_mm
 from renalct.imaging.resample import resample
 from renalct.models.recipe import Field, Geometry, Intensity, Masking, Normalization, Resize, Stage
 
@@ -128,7 +130,7 @@ def prepare(
     scale = scale or measure_scale(volume, stage.intensity)
     hidden = mask is not None and stage.masking in (Masking.MASS, Masking.KIDNEY)
     if mask is not None and hidden:
-        shown = _within(mask, volume.grid, stage.context_mm)
+        shown = grown_mask(mask, volume.grid, stage.context_mm)
         hu = np.clip(volume.hu[shown.box.slices].astype(np.float32), scale.low_hu, scale.high_hu)
         hu[~shown.voxels] = scale.low_hu
         hu = np.pad(hu, 1, constant_values=scale.low_hu)
@@ -136,11 +138,20 @@ def prepare(
         resampled = resample(hu, source, target, outside=scale.low_hu)
     else:
         resampled = resample(volume.hu, volume.grid, target, outside=scale.low_hu)
-    image = scale.apply(resampled)
-    if stage.masking is not Masking.MASS_CHANNEL:
-        return image[None]
-    assert mask is not None
-    return np.stack([image, mask_on(mask, volume.grid, target)])
+    channels = [scale.apply(resampled)]
+    if stage.masking is Masking.MASS_CHANNEL:
+        assert mask is not None
+        channels.append(mask_on(mask, volume.grid, target))
+    if stage.size_mm is not None:
+        assert mask is not None
+        channels.append(np.full(target.shape, _size(mask, volume.grid, stage.size_mm), np.float32))
+    return np.stack(channels)
+
+
+def _size(mask: Mask, grid: Grid, size_mm: float) -> float:
+    """The logarithm of how many times a mass has the diameter `size_mm`; that of one voxel for an empty mask."""
+    diameter_mm = equivalent_sphere_diameter_mm(max(1, mask.count) * grid.voxel_ml)
+    return math.log2(diameter_mm / size_mm)
 
 
 def prepare_slab(
@@ -180,7 +191,7 @@ def _padded(grid: Grid) -> Grid:
     return Grid(tuple(n + 2 for n in grid.shape), affine, grid.frame_of_reference_uid)  # type: ignore[arg-type]
 
 
-def _within(mask: Mask, grid: Grid, context_mm: float) -> Mask:
+def grown_mask(mask: Mask, grid: Grid, context_mm: float) -> Mask:
     """The mask grown by everything within `context_mm`."""
     if context_mm == 0:
         return mask

@@ -44,6 +44,9 @@ class PreparedCase(Protocol):
     def origin(self) -> Origin: ...
 
     @property
+    def patient(self) -> str: ...
+
+    @property
     def image(self) -> NDArray[np.float16]: ...
 
     @property
@@ -73,6 +76,7 @@ class Prepared:
     class_index: int = -1
     fill: float = 0.0
     assessed: frozenset[Structure] = EVERYTHING
+    patient: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,7 @@ class _Stored:
     """A prepared case whose arrays are read when they are needed."""
 
     origin: Origin
+    patient: str
     stem: Path
     cache: ArrayCache = field(repr=False)
     spots: tuple[NDArray[np.int16], ...] = field(repr=False)
@@ -239,7 +244,7 @@ def read_prepared(
         index = [c.value for c in KNOWN_CLASSES].index(about["class"]) if about["class"] else -1
         assessed = frozenset(Structure(n) for n in about["assessed"])
         spots = _spots(np.asarray(labels))
-        found.append(_Stored(origin, stem, cache, spots, index, float(image[0].min()), assessed))
+        found.append(_Stored(origin, about["patient"], stem, cache, spots, index, float(image[0].min()), assessed))
     return tuple(found)
 
 

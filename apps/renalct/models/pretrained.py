@@ -11,8 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from renalct.core.errors import InputError, RecipeError
+from renalct.models.network_spec import Architecture
 from renalct.models.networks import build_network, state_of
-from renalct.models.recipe import Architecture, Stage
+from renalct.models.recipe import Stage
 
 Weights = dict[str, torch.Tensor]
 _PREFIXES = ("module.", "backbone.", "encoder.", "0.")
@@ -45,10 +46,13 @@ def starting_weights(stage: Stage, given: Weights, *, seed: int, source: str) ->
     """All tensors of the stage's network: the backbone's as given, the others drawn from `seed`.
 
     The backbone is a ResNet without its last layers, the encoder of a FlexibleUNet, and all of any other network. The
-    first convolution of colour images is summed over the colours. Raises `RecipeError` when a tensor of the backbone is
+    first convolution of colour images is summed over the colours. Weights of this very network (tensors of the same
+    names and shapes) are taken whole, its last layers too. Raises `RecipeError` when a tensor of the backbone is
     missing or has another shape.
     """
     own = {name: tensor.clone() for name, tensor in state_of(build_network(stage, seed=seed)).items()}
+    if given.keys() == own.keys() and all(given[name].shape == own[name].shape for name in own):
+        return {name: given[name].to(own[name].dtype) for name in own}
     by_name = {_bare(name): tensor for name, tensor in given.items()}
     in_backbone = _backbone(stage)
     problems = []

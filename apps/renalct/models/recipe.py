@@ -9,7 +9,10 @@ from enum import Enum
 
 from renalct.core.errors import RecipeError
 from renalct.core.labels import KNOWN_CLASSES, MassClass, Region, Structure
+from renalct.models.class_calibration import ClassCalibration
+from renalct.models.network_spec import NetworkSpec
 from renalct.models.training_settings import Training
+from renalct.pictures.planes import View
 
 
 class Field(Enum):
@@ -109,8 +112,10 @@ class Geometry:
     A spacing with a shape is a window of fixed size in mm around the centre of the field, coarser when the field is
     larger. A `patch` makes the network slide over the field with that overlap (a share of the patch).
     `slice_wise` passes axial slices one by one to a 2D network, each with `neighbors` slices below and above it as
-    further channels. `whole_slices` rounds the third spacing to a whole number of the volume's own slices (at least
-    one), so that no slice is interpolated. Axes run to the patient's right, front and head.
+    further channels. With several `planes`, members take one each in turn: they see slices of the same grid in that
+    plane, and their answers are averaged voxel by voxel. `whole_slices` rounds the third spacing to a whole number of
+    the volume's own slices (at least one), so that no slice is interpolated. Axes run to the patient's right, front and
+    head.
     """
 
     spacing_mm: tuple[float, float, float] | None = None
@@ -120,6 +125,7 @@ class Geometry:
     overlap: float = 0.5
     slice_wise: bool = False
     neighbors: int = 0
+    planes: tuple[View, ...] = (View.AXIAL,)
     whole_slices: bool = False
     nearest_back: bool = False
 
@@ -131,57 +137,22 @@ class Geometry:
                 raise RecipeError(f"{name} is {shape}; every value must be at least 1")
         if self.neighbors < 0 or (self.neighbors and not self.slice_wise):
             raise RecipeError(f"neighbors is {self.neighbors}; only a slice-wise stage has neighbors, 0 or more")
+        if not self.planes or len(set(self.planes)) < len(self.planes):
+            raise RecipeError("planes names each of axial, coronal and sagittal at most once, and at least one of them")
+        if not self.in_slabs and (not self.slice_wise or self.spacing_mm is None or self.shape is not None):
+            raise RecipeError(
+                "coronal and sagittal planes need a slice-wise stage with a spacing_mm and no shape: the images' own "
+                "voxels are as long across the slices as those are thick"
+            )
         if self.whole_slices and (self.spacing_mm is None or self.shape is not None):
             raise RecipeError("whole_slices needs a spacing_mm, and no shape")
         if not 0 <= self.overlap < 1:
             raise RecipeError(f"overlap is {self.overlap}; a share from 0 to below 1 is needed")
 
-
-class Architecture(Enum):
-    """The MONAI network that is built."""
-
-    UNET = "UNet"
-    DYN_UNET = "DynUNet"
-    FLEXIBLE_UNET = "FlexibleUNet"
-    RESNET = "ResNet"
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """One network: channels per level (capped at `max_channels`), strides and kernels (x, y, z) per level.
-
-    `hidden` is the width of a fully connected layer before the classes (0 for none). `dilated` gives the last two
-    levels of a ResNet dilation instead of stride. `explained_layer` is the level that Grad-CAM reads.
-    """
-
-    architecture: Architecture
-    channels: tuple[int, ...] = ()
-    strides: tuple[tuple[int, int, int], ...] = ()
-    kernels: tuple[tuple[int, int, int], ...] = ()
-    max_channels: int | None = None
-    residual_units: int = 0
-    deep_supervision_heads: int = 0
-    encoder: str = ""
-    hidden: int = 0
-    dropout: float = 0.0
-    dilated: bool = False
-    max_pool: bool = True
-    explained_layer: str = "layer4"
-
-    def __post_init__(self) -> None:
-        levels = len(self.channels)
-        if self.architecture in (Architecture.UNET, Architecture.DYN_UNET):
-            if levels < 2 or len(self.strides) != levels - 1:
-                raise RecipeError(f"{levels} channel levels need {levels - 1} strides, not {len(self.strides)}")
-            if self.kernels and len(self.kernels) != levels:
-                raise RecipeError(f"{levels} channel levels need {levels} kernels, not {len(self.kernels)}")
-        if self.architecture is Architecture.RESNET and levels != 4:
-            raise RecipeError(f"a ResNet has four channel levels, not {levels}")
-
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels per level after the cap."""
-        return tuple(min(c, self.max_channels or c) for c in self.channels)
+    def in_slabs(self) -> bool:
+        """Whether a few axial slices (or the whole field) are all that the networks need at a time."""
+        return self.planes == (View.AXIAL,)
 
 
 @dataclass(frozen=True)
@@ -189,6 +160,8 @@ class Stage:
     """One network's work: where it looks, what it sees, what it answers. `members` networks are averaged, and with
     `mirror_averaged` the answers to an image and to its mirror image (left and right exchanged).
 
+    A fixed shape hides how large a mass is: with a `size_mm`, a classifier sees a further channel that is everywhere
+    log2(diameter of the sphere of equal volume / size_mm).
     A segmenting stage keeps nothing farther than `near_located_mm` from what the localize stage saw (None: everything).
     """
 
@@ -202,9 +175,11 @@ class Stage:
     margin_mm: float = 0.0
     masking: Masking = Masking.NONE
     context_mm: float = 0.0
+    size_mm: float | None = None
     near_located_mm: float | None = None
     members: int = 1
     mirror_averaged: bool = False
+    calibration: ClassCalibration = dataclasses.field(default_factory=ClassCalibration)
     training: Training = dataclasses.field(default_factory=Training)
 
     def __post_init__(self) -> None:
@@ -214,6 +189,13 @@ class Stage:
             raise RecipeError("a classifier looks at each mass and answers aml, cystic, solid, in this order")
         if self.members < 1:
             raise RecipeError(f"members is {self.members}; at least 1 is needed")
+        if self.size_mm is not None and not (self.classes and self.size_mm > 0):
+            raise RecipeError(
+                f"size_mm is {self.size_mm}; a diameter above 0 is needed, and only a classifier sees sizes"
+            )
+        if self.members % len(self.geometry.planes):
+            planes = len(self.geometry.planes)
+            raise RecipeError(f"members is {self.members}; a stage of {planes} planes needs a multiple of {planes}")
         if min(self.margin_mm, self.context_mm, self.near_located_mm or 0.0) < 0:
             raise RecipeError("margin_mm, context_mm and near_located_mm cannot be negative")
 
@@ -227,7 +209,14 @@ class Stage:
     @property
     def input_channels(self) -> int:
         """Channels that the network sees."""
-        return (2 if self.masking is Masking.MASS_CHANNEL else 1) * (1 + 2 * self.geometry.neighbors)
+        images = (2 if self.masking is Masking.MASS_CHANNEL else 1) * (1 + 2 * self.geometry.neighbors)
+        return images + (self.size_mm is not None)
+
+    def seen_by(self, member: int) -> Stage:
+        """The stage as that member alone sees it: in the slices of its own plane."""
+        planes = self.geometry.planes
+        plane = planes[member % len(planes)]
+        return dataclasses.replace(self, geometry=dataclasses.replace(self.geometry, planes=(plane,)))
 
     @property
     def finds_kidneys(self) -> bool:

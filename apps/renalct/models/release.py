@@ -22,6 +22,8 @@ from renalct.models.values import from_json, to_json
 
 FORMAT = 1
 CARD = "release.json"
+CURRENT = "current.json"
+WITHIN = "release"
 STARTER = Path(__file__).parents[1] / "releases" / "starter"
 INTENDED_USE = "Research on renal masses on contrast-enhanced CT. Not for clinical use."
 
@@ -105,11 +107,11 @@ def _with_weights(stage: Stage, weights: Weights, device: str) -> nn.Module:
 
 
 def load_release(folder: Path | None = None) -> Release:
-    """The release in a folder, or the starter that ships in the package.
+    """The release that a folder means (`release_folder`), or the starter that ships in the package.
 
     Raises `ReleaseError` when the card or a weight file is missing, damaged, of another format, or was changed.
     """
-    folder = folder or STARTER
+    folder = release_folder(folder or STARTER)
     file = read_card(folder)
     blobs = {entry.name: _read(folder, entry) for entry in file.files}
     weights = []
@@ -121,6 +123,32 @@ def load_release(folder: Path | None = None) -> Release:
             )
         weights.append((name, tuple(_tensors(blobs[f.name], folder / f.name) for f in entries)))
     return Release(file.recipe, file.card, _digest(file.files), tuple(weights))
+
+
+def holds_release(folder: Path) -> bool:
+    """Whether a folder holds a release, is a registry that has published one, or has one inside (`release_folder`)."""
+    return any(folder.joinpath(name).is_file() for name in (CARD, CURRENT, f"{WITHIN}/{CARD}"))
+
+
+def release_folder(folder: Path) -> Path:
+    """The folder of the release that a folder means: itself, what a registry of versions has published last, or the
+    folder `release` in that of a training or of a version.
+
+    A registry names its published release, relative to itself, in `current.json`. Raises `ReleaseError` when that file
+    is damaged.
+    """
+    pointer = folder / CURRENT
+    if not pointer.is_file():
+        alone = not folder.joinpath(CARD).is_file() and folder.joinpath(WITHIN, CARD).is_file()
+        return folder / WITHIN if alone else folder
+    try:
+        named = json.loads(pointer.read_text(encoding="utf-8"))["release"]
+        inside = isinstance(named, str) and (folder / named).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"{pointer} does not say which version is published; publish one again") from error
+    if not inside:
+        raise ReleaseError(f"{pointer} names the release {named!r}, which is not in its own folder")
+    return folder / str(named)
 
 
 def read_card(folder: Path) -> _File:

@@ -15,6 +15,7 @@ from pathlib import Path
 from renalct.core.errors import InputError, OutputError, RecipeError
 from renalct.models.case_checks import patients_of
 from renalct.models.cases import CaseFile, Origin
+from renalct.models.class_calibration import ClassCalibration
 from renalct.models.lineage import RunSettings
 from renalct.models.recipe import Normalization, Recipe, Stage
 from renalct.models.splits import Patient, Split, split_by_shares, split_patients
@@ -94,11 +95,12 @@ def _essence(record: RunRecord) -> RunRecord:
 
 
 def unmeasured(recipe: Recipe) -> Recipe:
-    """The recipe without what is measured on the training set: its mean and deviation."""
+    """The recipe without what is measured: the training set's mean and deviation, and the classifier's calibration."""
     return recipe.with_stages(_unmeasured)
 
 
 def _unmeasured(_: str, stage: Stage) -> Stage:
+    stage = replace(stage, calibration=ClassCalibration())
     if stage.intensity.normalization is not Normalization.Z_SCORE_OF_TRAINING_SET:
         return stage
     return replace(stage, intensity=replace(stage.intensity, mean_hu=0.0, sd_hu=1.0))

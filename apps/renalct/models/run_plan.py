@@ -25,7 +25,8 @@ class RunPlan:
     network that `stop_after` names is stopped at that step, without changing its schedule. `split` is used instead of a
     new one, and `patients`, with their strata, to make one. Made cases are made of `label_maps` and `stacks` (folders),
     but for the patients that are held out; without them they are procedural. `started_from` are files of weights by
-    stage. `data` says what the patients' images are.
+    stage; of several for one stage its members take one each in turn. `replayed` are the patients of earlier trainings,
+    where the settings give them a share of the samples. `data` says what the patients' images are.
     """
 
     settings: RunSettings = PLAIN_SETTINGS
@@ -40,6 +41,7 @@ class RunPlan:
     cache_mb: float = 4096.0
     split: Split | None = None
     patients: tuple[Patient, ...] = ()
+    replayed: tuple[str, ...] = ()
     label_maps: Path | None = None
     stacks: Path | None = None
     data: str = ""
@@ -71,8 +73,8 @@ def _silent(told: Told) -> None:
     """Nobody listens."""
 
 
-Validator = Callable[[Path, str, Sequence[CaseFile]], Validate | None]
-"""Makes what scores a stage's weights on whole volumes: from the run folder, the stage's name and held-out cases."""
+Validator = Callable[[Path, str, int, Sequence[CaseFile]], Validate | None]
+"""Makes what scores a network on whole volumes: of the run folder, the stage's name, the member, held-out cases."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,12 @@ from renalct.core.errors import RecipeError
 from renalct.core.labels import KNOWN_CLASSES, Structure
 from renalct.models.augment import augment
 from renalct.models.cases import Origin
-from renalct.models.inference import stacked
 from renalct.models.mixing import paste_mass
+from renalct.models.plane_slices import sliced_axes, stacked
 from renalct.models.prepare import mirrored
 from renalct.models.prepared_cases import EVERYTHING, PreparedCase
 from renalct.models.recipe import Activation, Field, Normalization, Stage
+from renalct.models.sliced_cases import sliced_cases
 from renalct.models.training_settings import Balance, Sampling
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -38,17 +39,29 @@ class Sampler:
     Drawn at random, slabs of patients come twice as often as phantoms, single slices less (but for a stage that sees
     whole volumes), and a classifier's classes equally unless its loss is weighted. Drawn in turn, every case (for a
     slice-wise stage every slice) comes once before any comes again, in another order in each epoch.
+
+    With a `replay_share`, that share of the samples drawn at random is of the patients `replayed`, as far as both they
+    and others have any.
     """
 
     stage: Stage
     pool: tuple[PreparedCase, ...] = field(repr=False)
     seed: int = 0
+    replayed: frozenset[str] = frozenset()
+    replay_share: float | None = None
 
     def __post_init__(self) -> None:
+        if self.replay_share is not None and self.stage.training.sampling is Sampling.IN_TURN:
+            raise RecipeError("each case once per epoch leaves no share for earlier patients; leave replay_share out")
         if not self.pool:
             raise RecipeError("no training case has what this stage needs (kidneys, or masses); give more cases")
         if self.stage.training.least_foreground and not self.stage.classes:
             self._check_foreground()
+
+    @cached_property
+    def cases(self) -> tuple[PreparedCase, ...]:
+        """The pool in slices of the plane that the network sees."""
+        return sliced_cases(self.pool, self.stage.geometry)
 
     @property
     def samples_per_epoch(self) -> int:
@@ -58,7 +71,7 @@ class Sampler:
     @cached_property
     def _ends(self) -> NDArray[np.intp]:
         """The number of samples in one pass up to the end of each case."""
-        each = [case.labels.shape[2] if self.stage.geometry.slice_wise else 1 for case in self.pool]
+        each = [case.labels.shape[2] if self.stage.geometry.slice_wise else 1 for case in self.cases]
         return np.cumsum(each)
 
     def batch(self, step: int, numbers: Sequence[int] | None = None) -> Batch:
@@ -94,20 +107,25 @@ class Sampler:
         number = int(_order(self.seed, epoch, self.samples_per_epoch)[place])
         index = int(np.searchsorted(self._ends, number, side="right"))
         before = int(self._ends[index - 1]) if index else 0
-        return self.pool[index], number - before if self.stage.geometry.slice_wise else None
+        return self.cases[index], number - before if self.stage.geometry.slice_wise else None
 
     def _choose(self, rng: np.random.Generator) -> PreparedCase:
-        pool: Sequence[PreparedCase] = self.pool
+        pool: Sequence[PreparedCase] = self.cases
         if self.stage.classes and self.stage.training.balance is Balance.SAMPLING:
             classes = sorted({p.class_index for p in pool})
             wanted = classes[int(rng.integers(len(classes)))]
-            pool = [p for p in pool if p.class_index == wanted]
-            return pool[int(rng.integers(len(pool)))]
+            return self._one([p for p in pool if p.class_index == wanted], rng)
         origins = [origin for origin in Origin if any(p.origin is origin for p in pool)]
         table = _WHOLE_WEIGHT if self.stage.field is Field.WHOLE_VOLUME else _WEIGHT
         weights = np.asarray([table.get(origin, _OTHER_WEIGHT) for origin in origins])
         origin = origins[int(rng.choice(len(origins), p=weights / weights.sum()))]
-        pool = [p for p in pool if p.origin is origin]
+        return self._one([p for p in pool if p.origin is origin], rng)
+
+    def _one(self, pool: Sequence[PreparedCase], rng: np.random.Generator) -> PreparedCase:
+        """One of these cases at random; first, of earlier or of new patients by their share."""
+        if self.replay_share is not None:
+            earlier = rng.random() < self.replay_share
+            pool = [p for p in pool if (p.patient in self.replayed) == earlier] or pool
         return pool[int(rng.integers(len(pool)))]
 
     def _patch(
@@ -164,7 +182,7 @@ class Sampler:
         self, origin: Origin, image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The sample with a mass of another case of the same origin."""
-        donors = [case for case in self.pool if case.origin is origin and len(case.spots[1])]
+        donors = [case for case in self.cases if case.origin is origin and len(case.spots[1])]
         if not donors:
             return image, labels
         donor = donors[int(rng.integers(len(donors)))]
@@ -175,7 +193,8 @@ class Sampler:
     def _augmented(
         self, image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        spacing = np.asarray(self.stage.geometry.spacing_mm or (1.0, 1.0, 1.0), np.float32)
+        geometry = self.stage.geometry
+        spacing = np.asarray(sliced_axes(geometry.spacing_mm or (1.0, 1.0, 1.0), geometry.planes[0]), np.float32)
         return augment(
             image, labels, self.stage.training.augmentation, rng, spacing=spacing, hu_per_unit=_hu_per_unit(self.stage)
         )

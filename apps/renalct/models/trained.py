@@ -29,14 +29,24 @@ def kept_weights(run: Path, name: str, stage: Stage, member: int) -> tuple[Weigh
     return averaged_weights(folder, best=stage.training.select is not Select.LAST)
 
 
-def trained_release(run: Path, *, version: str, metrics: tuple[Metric, ...] = ()) -> Release:
+def is_trained(run: Path, name: str) -> bool:
+    """Whether a run has begun to train a stage."""
+    return (network_folder(run, name, 0) / CHECKPOINT).exists()
+
+
+def trained_release(
+    run: Path, *, version: str, metrics: tuple[Metric, ...] = (), others: Release | None = None
+) -> Release:
     """The release candidate of a run; its digest comes with saving.
 
-    Raises `RecipeError` when a network has no checkpoint yet.
+    Stages that the run has not trained at all are those of `others`, where that is given. Raises `RecipeError` when a
+    network has no checkpoint yet.
     """
     record, split = read_run(run)
     weights = tuple(
-        (name, tuple(kept_weights(run, name, stage, member)[0] for member in range(stage.members)))
+        (name, dict(others.weights)[name])
+        if others is not None and not is_trained(run, name)
+        else (name, tuple(kept_weights(run, name, stage, member)[0] for member in range(stage.members)))
         for name, stage in record.recipe.stages
     )
     card = Card(
@@ -51,11 +61,15 @@ def trained_release(run: Path, *, version: str, metrics: tuple[Metric, ...] = ()
     return Release(record.recipe, card, "", weights)
 
 
-def lineage_of(run: Path, *, device: str = "cpu", processes: int = 1) -> Lineage:
-    """Where a run's networks come from."""
+def lineage_of(
+    run: Path, *, device: str = "cpu", processes: int = 1, stages: tuple[str, ...] | None = None
+) -> Lineage:
+    """Where a run's networks come from; those of `stages`, or of all."""
     record, split = read_run(run)
     networks = []
     for name, stage in record.recipe.stages:
+        if stages is not None and name not in stages:
+            continue
         for member in range(stage.members):
             steps, planned = progress_of(network_folder(run, name, member))
             kept = kept_weights(run, name, stage, member)[1]

@@ -6,14 +6,21 @@ import difflib
 
 from renalct.core.errors import RecipeError
 from renalct.models.recipe import Recipe
-from renalct.models.recipes.beheshtifard2023 import BEHESHTIFARD2023, KIDNEY_ONLY, PLAIN_UNET, WHOLE_SLICES
+from renalct.models.recipes.beheshtifard2023 import (
+    AT_2_MM,
+    BEHESHTIFARD2023,
+    KIDNEY_ONLY,
+    PLAIN_UNET,
+    THREE_PLANES,
+    WHOLE_SLICES,
+)
 from renalct.models.recipes.starter import STARTER
 from renalct.models.recipes.zang2021 import FOREGROUND_THIRD, ZANG2021, ZANG2021_LITERAL
-from renalct.models.recipes.zhao2023 import ENSEMBLE, LITERAL, MEDICALNET, ONE_STAGE, UNWEIGHTED, ZHAO2023
+from renalct.models.recipes.zhao2023 import ENSEMBLE, LITERAL, MEDICALNET, ONE_STAGE, SIZED, UNWEIGHTED, ZHAO2023
 
 RECIPES: tuple[Recipe, ...] = (
-    STARTER, ZHAO2023, LITERAL, MEDICALNET, UNWEIGHTED, ONE_STAGE, ENSEMBLE, ZANG2021, ZANG2021_LITERAL,
-    FOREGROUND_THIRD, BEHESHTIFARD2023, KIDNEY_ONLY, PLAIN_UNET, WHOLE_SLICES,
+    STARTER, ZHAO2023, LITERAL, MEDICALNET, SIZED, UNWEIGHTED, ONE_STAGE, ENSEMBLE, ZANG2021, ZANG2021_LITERAL,
+    FOREGROUND_THIRD, BEHESHTIFARD2023, KIDNEY_ONLY, PLAIN_UNET, WHOLE_SLICES, AT_2_MM, THREE_PLANES,
 )  # fmt: skip
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from renalct.core.labels import KNOWN_CLASSES
+from renalct.models.network_spec import Architecture, NetworkSpec
 from renalct.models.recipe import (
-    Architecture,
     Field,
     Geometry,
     Intensity,
     Masking,
-    NetworkSpec,
     Normalization,
     Recipe,
     Stage,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from renalct.models.network_spec import Architecture, NetworkSpec
 from renalct.models.recipe import (
     Activation,
-    Architecture,
     Field,
     Geometry,
     Masking,
-    NetworkSpec,
     Normalization,
     Recipe,
     Stage,
@@ -18,6 +17,7 @@ from renalct.models.recipe import (
 )
 from renalct.models.recipes.base import BASE, WINDOW_BEHESHTIFARD, WINDOW_RENAL
 from renalct.models.training_settings import Augmentation, Loss, Optimizer, Sampling, Schedule, Select, Training
+from renalct.pictures.planes import View
 
 NETWORK = NetworkSpec(Architecture.FLEXIBLE_UNET, encoder="resnet34")
 FIVE_LEVELS = NetworkSpec(
@@ -84,4 +84,34 @@ WHOLE_SLICES: Recipe = replace(
     localize=replace(KIDNEYS, training=replace(TRAINING, patch=(512, 512, 1))),
     segment=replace(TUMORS, training=replace(TRAINING, patch=(512, 512, 1))),
     notes=("samples are whole slices of 512 x 512, which needs the memory of a large GPU, or a batch in parts",),
+)
+AT_2_MM: Recipe = replace(
+    BEHESHTIFARD2023,
+    name="beheshtifard2023_2mm",
+    localize=replace(
+        KIDNEYS,
+        geometry=Geometry(spacing_mm=(2.0, 2.0, 3.0), slice_wise=True, whole_slices=True),
+        training=replace(TRAINING, patch=(128, 128, 1), batch=32, epochs=20),
+    ),
+    segment=replace(
+        TUMORS,
+        geometry=Geometry(spacing_mm=(2.0, 2.0, 3.0), slice_wise=True, whole_slices=True),
+        training=replace(TRAINING, patch=(128, 128, 1), batch=32, epochs=20),
+    ),
+    notes=("slices at 2 mm, samples of 128 x 128 in batches of 32, 20 epochs: what a processor can bear",),
+)
+_ALL_PLANES = Geometry(
+    spacing_mm=(1.5, 1.5, 1.5),  # one grid for all planes, as fine as volumes of many slices allow
+    slice_wise=True,
+    planes=(View.AXIAL, View.CORONAL, View.SAGITTAL),
+)
+THREE_PLANES: Recipe = replace(
+    BEHESHTIFARD2023,
+    name="beheshtifard2023_three_planes",
+    localize=replace(KIDNEYS, geometry=_ALL_PLANES, members=3, training=replace(TRAINING, patch=(224, 224, 1))),
+    segment=replace(TUMORS, geometry=_ALL_PLANES, members=3, training=replace(TRAINING, patch=(224, 224, 1))),
+    notes=(
+        "a network for each of the axial, coronal and sagittal planes, whose probabilities are averaged: the paper "
+        "names the fusion of three planes as future work and says no more",
+    ),
 )

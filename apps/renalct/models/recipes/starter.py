@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from renalct.core.labels import KNOWN_CLASSES
-from renalct.models.recipe import Architecture, Field, Geometry, Masking, NetworkSpec, Recipe, Stage, Target
+from renalct.models.network_spec import Architecture, NetworkSpec
+from renalct.models.recipe import Field, Geometry, Masking, Recipe, Stage, Target
 from renalct.models.recipes.base import BASE, WINDOW_FAT, WINDOW_RENAL
 from renalct.models.training_settings import Augmentation, Loss, Optimizer, Training
 

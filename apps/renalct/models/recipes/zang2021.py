@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from renalct.models.recipe import Architecture, Field, Geometry, NetworkSpec, Recipe, Stage, Target
+from renalct.models.network_spec import Architecture, NetworkSpec
+from renalct.models.recipe import Field, Geometry, Recipe, Stage, Target
 from renalct.models.recipes.base import BASE, WINDOW_ZANG
 from renalct.models.training_settings import Augmentation, DiceOver, Loss, Optimizer, Schedule, Select, Training
 

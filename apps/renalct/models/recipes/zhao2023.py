@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from renalct.core.labels import KNOWN_CLASSES
-from renalct.models.recipe import Field, Geometry, Masking, NetworkSpec, Recipe, Resize, Stage, Target
+from renalct.models.network_spec import NetworkSpec
+from renalct.models.recipe import Field, Geometry, Masking, Recipe, Resize, Stage, Target
 from renalct.models.recipes.base import BASE, RESNET_10, UNET_16, WINDOW_ZHAO, WINDOW_ZHAO_LITERAL
 from renalct.models.training_settings import (
     Augmentation,
@@ -94,6 +95,12 @@ MEDICALNET: Recipe = replace(
     name="zhao2023_medicalnet",
     classify=replace(CLASSES, network=replace(CLASSIFIER, dilated=True)),
     notes=("the last two levels of ResNet-10 are dilated as in the network that MedicalNet's weights were learned in",),
+)
+SIZED: Recipe = replace(
+    ZHAO2023,
+    name="zhao2023_size",
+    classify=replace(CLASSES, size_mm=20.0),  # between the paper's smallest masses and its largest
+    notes=("the classifier sees how large a mass is, which every input of one shape hides",),
 )
 UNWEIGHTED: Recipe = replace(
     ZHAO2023,
