@@ -4,11 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
 
-.PHONY: help demo test lint env clean
+OHIF := tests/viewer/node_modules/@ohif/app
+
+.PHONY: help demo label-demo test viewer-test viewer-tools lint env clean
 
 help:
 	@echo "make demo   write a synthetic CT study, run the cascade on it, say which file to open"
+	@echo "make label-demo    Orthanc, the label server, three made annotators, two loops of training, and a report"
 	@echo "make test   run the tests"
+	@echo "make viewer-test   show a stored label in OHIF in a browser without a screen (npm, chromium, orthanc)"
 	@echo "make lint   ruff and mypy"
 	@echo "make env    make the environment in $(VENV)"
 	@echo "make clean  remove what these made, but for the environment"
@@ -16,8 +20,24 @@ help:
 demo: $(STAMP)
 	$(BIN)/renalct demo
 
+label-demo: $(STAMP)
+	$(BIN)/python labelapp/demo -o label-demo
+
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+viewer-test: $(STAMP) viewer-tools
+	$(BIN)/python -m pytest tests/test_ohif.py
+
+# Of @ohif/app only the built pages are unpacked: installing it would fetch all that it was built from.
+viewer-tools: $(OHIF)/package.json
+
+$(OHIF)/package.json: tests/viewer/package.json tests/viewer/package-lock.json
+	cd tests/viewer && npm ci --ignore-scripts --no-audit --no-fund
+	mkdir -p $(OHIF)
+	cd $(OHIF) && tar xzf "$$(npm pack --silent "$$(node -p 'const p = require("../../../package.json"); "@ohif/app@" + p.config.ohif')")" \
+		--strip-components 1 --exclude '*.map' && rm -f ./*.tgz
+	touch $@
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -36,5 +56,5 @@ $(STAMP): requirements.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo label-demo tests/viewer/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from renalct.models.checkpoint import averaged_weights
 from renalct.models.engine import Job
-from renalct.models.recipe import Architecture, Geometry, NetworkSpec, Stage, Target
+from renalct.models.network_spec import Architecture, NetworkSpec
+from renalct.models.recipe import Geometry, Stage, Target
 from renalct.models.recipes import recipe_named
 from renalct.models.training_settings import DiceOver, Optimizer, Training
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,17 +16,39 @@ import httpx
 ROOT = Path(__file__).parents[1]
 STARTS_WITHIN_S = 180
 ANSWERS_WITHIN_S = 300
+UP = (httpx.codes.OK, httpx.codes.UNAUTHORIZED)
 
 
 @contextmanager
-def label_server(folder: Path, studies: Path, environment: dict[str, str]) -> Iterator[httpx.Client]:
-    """A client of ``monailabel start_server`` with a copy of our app in `folder`."""
+def label_server(
+    folder: Path, studies: Path | str, environment: dict[str, str], conf: Mapping[str, object] | None = None
+) -> Iterator[httpx.Client]:
+    """A client of ``monailabel start_server`` with a copy of our app in `folder`, and `conf` as options of the app.
+
+    Images are not scored in the background, and nothing is kept in the tester's home.
+    """
     app = shutil.copytree(
         ROOT / "labelapp", folder / "labelapp", ignore=shutil.ignore_patterns("__pycache__", "model", "logs", "bin")
     )
+    environment = {
+        "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
+        "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+        "XDG_DATA_HOME": str(folder / "data"),
+        **environment,
+    }
+    with serving(app, folder, studies, environment, conf or {}) as client:
+        yield client
+
+
+@contextmanager
+def serving(
+    app: Path, folder: Path, studies: Path | str, environment: dict[str, str], conf: Mapping[str, object]
+) -> Iterator[httpx.Client]:
+    """A client of ``monailabel start_server`` with any app, which it may write into; the log goes to `folder`."""
     port = _free_port()
     command = [Path(sys.executable).with_name("monailabel"), "start_server", "--app", app, "--studies", studies]
-    environment = environment | {"MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}  # not in the tester's home
+    for name, value in conf.items():
+        command += ["--conf", name, str(value)]
     log = folder / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -53,7 +75,7 @@ def _wait_for(client: httpx.Client, server: subprocess.Popen, log: Path) -> None
         if server.poll() is not None:
             raise RuntimeError(f"the server stopped with code {server.returncode}:\n{log.read_text()[-4000:]}")
         try:
-            if client.get("/info/").status_code == httpx.codes.OK:
+            if client.get("/info/").status_code in UP:
                 return
         except httpx.TransportError:
             time.sleep(0.5)

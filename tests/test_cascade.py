@@ -171,3 +171,13 @@ def test_two_runs_give_the_same_voxels_and_the_same_report():
 def test_a_device_that_is_not_there_is_refused(device, words):
     with pytest.raises(InputError, match=words):
         Cascade(random_release(tiny(STARTER)), device=device)
+
+
+def test_without_explanations_everything_else_is_the_same(phantom, findings):
+    plain = Cascade(random_release(tiny(STARTER), seed=1), explained=False)
+    found = plain.characterize(phantom.volumes[0], phantom.label_map, other_phases=phantom.volumes[1:])
+    assert len(found.masses) == 3 and all(mass.activation is None for mass in found.masses)
+    assert all(mass.activation is not None for mass in findings.masses)
+    for one, other in zip(findings.masses, found.masses, strict=True):
+        assert one.classification == other.classification and one.hu == other.hu
+        assert one.mask.box == other.mask.box and np.array_equal(one.mask.voxels, other.mask.voxels)

@@ -79,6 +79,21 @@ def test_a_classifier_that_leans_to_solid_is_set_upright():
     assert all(m.n == 40 and m.low <= m.value <= m.high for m in metrics.values())
 
 
+def test_how_often_a_class_occurs_is_not_learned():
+    """Nine of ten masses are solid, and the answers are even-handed: nothing is to be changed."""
+    rows = {MassClass.CYSTIC: (0.1, 0.6, 0.3), MassClass.SOLID: (0.1, 0.3, 0.6)}
+    often = [MassClass.CYSTIC if n % 10 == 0 else MassClass.SOLID for n in range(100)]
+    _, cystic, solid = fit_calibration([Answer(f"p{n}", c, rows[c]) for n, c in enumerate(often)]).offsets
+    assert cystic == pytest.approx(solid, abs=1e-3)
+
+
+def test_masses_beside_the_patients_take_part_in_every_fit():
+    made = tuple(replace(answer, patient="phantom") for answer in answers(40))
+    alone, helped = cross_fitted(answers(10)), cross_fitted(answers(10), others=made)
+    assert [a.patient for a in alone] == [a.patient for a in helped]
+    assert [a.probabilities for a in alone] != [a.probabilities for a in helped]
+
+
 def test_each_patient_is_calibrated_by_the_others_alone():
     """A patient whose masses contradict all others changes their calibration, and not its own."""
     given = answers(20)

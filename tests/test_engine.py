@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,10 +176,15 @@ def test_how_it_is_computed_does_not_change_what_is_learned(tmp_path, machine):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_compiled_network_learns_the_same_to_rounding(tmp_path):
+NO_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler: apt-get install g++")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's own, when inductor is imported
+@pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=NO_COMPILER)])
+def test_a_compiled_network_learns_the_same_to_rounding(tmp_path, compiler):
     stage = replace(PLAIN, training=replace(PLAIN.training, steps=3))
     train_network(job(tmp_path / "plain", stage))
-    train_network(job(tmp_path / "compiled", stage), machine=Machine(compiler="aot_eager"))
+    train_network(job(tmp_path / "compiled", stage), machine=Machine(compiler=compiler))
     assert weights(tmp_path / "plain").keys() == weights(tmp_path / "compiled").keys()
     assert distance(weights(tmp_path / "plain"), weights(tmp_path / "compiled")) < 1e-4
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from made_evaluation import FAR_MASS, LEFT_MASS, RIGHT_MASS, label_map
+from renalct.core.grid import Box
 from renalct.core.volume import CTVolume
 from renalct.formats.nifti import write_label_map, write_volume
 from renalct.models.recipes.starter import STARTER
@@ -64,6 +65,21 @@ def test_a_process_writes_everything_and_prints_the_headline(folders, tmp_path):
     assert [(c["masses"], c["masses_found"], c["masses_false"]) for c in cases] == [("2", "2", "0"), ("2", "1", "1")]
     html = (out / "evaluation.html").read_text()
     assert "Not for clinical use" in html and "Zhao 2023, test set" in html
+
+
+def test_the_renal_sinus_of_references_is_filled_when_asked(tmp_path):
+    """A hole of 4 x 4 x 2 voxels in a kidney of 10 x 12 x 8, which the prediction fills."""
+    hole = Box((47, 8, 4), (51, 12, 6))
+    for name, each in (("p", label_map()), ("r", label_map((hole, 0)))):
+        (tmp_path / name).mkdir()
+        write_label_map(each, tmp_path / name / "a.nii.gz")
+    dice = []
+    for words in ((), ("--fill-sinus",)):
+        out = tmp_path / f"out{len(words)}"
+        found = evaluate("--predictions", tmp_path / "p", "--reference", tmp_path / "r", "-o", out, *words)
+        assert found.returncode == 0, found.stderr
+        dice.append(json.loads((out / "scores.json").read_text())["cases"][0]["regions"]["kidney_and_mass"]["dice"])
+    assert dice[0] == pytest.approx(2 * (2 * 960 - 32) / (4 * 960 - 32)) and dice[1] == 1.0
 
 
 def test_two_systems_are_compared(folders, tmp_path):
@@ -143,13 +159,20 @@ def test_a_release_predicts_first_and_goes_on_where_it_stopped(images, release, 
     assert given["schema_version"] == 1 and all(abs(sum(m["probabilities"]) - 1) < 1e-3 for m in given["masses"])
     html = (tmp_path / "out" / "evaluation.html").read_text()
     assert "Untrained random weights" in html
+    found = [json.loads((saved / case / "report.json").read_text())["masses"] for case in ("one", "two")]
+    assert all(0 <= mass["confidence"] <= 1 for masses in found for mass in masses)
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    sure = [domain["confidence"] for case in scores["cases"] for domain in case["predictions"]]
+    assert sure and set(sure) <= {mass["confidence"] for masses in found for mass in masses}
+    assert list(saved.rglob("class_activation_*"))
 
 
 def test_a_split_leaves_only_the_patients_that_it_held_out(images, release, tmp_path):
     (tmp_path / "split.json").write_text(Split(("one",), ("two",)).to_text())
     words = ("--release", release, "--data", images, "--split", tmp_path / "split.json")
-    result = evaluate(*words, "-o", tmp_path / "out")
+    result = evaluate(*words, "-o", tmp_path / "out", "--no-maps")
     assert result.returncode == 0 and "No split was given" not in result.stdout
+    assert not list((tmp_path / "out").rglob("class_activation_*"))
     assert [path.name for path in (tmp_path / "out" / "predictions").iterdir()] == ["two"]
     (tmp_path / "other.json").write_text(Split(("one",), ("three",)).to_text())
     refused(evaluate(*words[:-1], tmp_path / "other.json", "-o", tmp_path / "o2"), 2, "holds none of the 1 patients")

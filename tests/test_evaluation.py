@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from made_evaluation import FAR_MASS, LEFT_MASS, RIGHT_MASS, label_map
 from renalct.core.errors import GeometryError, InputError
-from renalct.core.labels import MassClass, Structure
+from renalct.core.labels import MassClass, Region, Structure
 from renalct.core.volume import LabelMap
 from renalct.formats.nifti import write_label_map
-from renalct.learning.evaluation import pair_by_name, read_found, score, score_all
+from renalct.learning.evaluation import pair_by_name, score, score_all
 from renalct.learning.evaluation_files import find_label_files
 from renalct.learning.evaluation_references import ReferenceCase, ReferenceFile, belonging, find_references
+from renalct.learning.evaluation_reports import read_found
 from renalct.metrics.scores import ScoreSettings
 from shapes import grid_of
 
@@ -183,11 +184,39 @@ def test_several_readers_are_scored_against_each_other_and_the_prediction(tmp_pa
     assert without.readers == ()
 
 
-def test_partial_labels_are_a_fault_with_the_structure_that_is_missing(tmp_path):
-    references = tmp_path / "r" / "case_00000"
+def partial_labels(folder, *assessed):
+    """A KiTS case whose reader looked for these structures, and an exact prediction of it."""
+    references = folder / "r" / "case_00000"
     references.mkdir(parents=True)
     write_label_map(BOTH, references / "segmentation.nii.gz")
-    (references / "segmentation.json").write_text(json.dumps({"assessed": ["kidney", "tumor"]}))
-    write_prediction(tmp_path / "p", "case_00000", BOTH, [])
-    with pytest.raises(InputError, match="did not look for cyst"):
-        score(paired(tmp_path / "p", tmp_path / "r").tasks[0])
+    (references / "segmentation.json").write_text(json.dumps({"assessed": assessed}))
+    write_prediction(folder / "p", "case_00000", BOTH, [])
+    return paired(folder / "p", folder / "r").tasks[0]
+
+
+def test_partial_labels_are_scored_on_what_was_looked_for(tmp_path):
+    (record,) = score(partial_labels(tmp_path, "kidney", "tumor"))
+    dice = [region.dice for region in record.scores.regions]
+    assert np.isnan(dice[0]) and np.isnan(dice[1]) and dice[2] == 1.0
+    assert record.found == () and record.scores.predictions == ()
+
+
+def test_partial_labels_that_leave_no_region_are_a_fault_with_what_is_missing(tmp_path):
+    with pytest.raises(InputError, match="did not look for tumor, cyst, angiomyolipoma, so that no region"):
+        score(partial_labels(tmp_path, "kidney"))
+
+
+def test_label_files_without_images_have_sidecars_too(tmp_path):
+    references = write(tmp_path / "r", a=BOTH)
+    (references / "a.json").write_text(json.dumps({"assessed": ["tumor", "cyst"], "patient": "p1"}))
+    (record,) = score(paired(write(tmp_path / "p", a=BOTH), references).tasks[0])
+    assert record.patient == "p1" and record.scores.unassessed == (Region.KIDNEY_AND_MASS,)
+    assert len(record.scores.references) == 2
+
+
+def test_the_confidence_of_a_report_is_that_of_the_predicted_mass(tmp_path):
+    masses = [mass(1, "right", "solid") | {"confidence": 0.75}, mass(2, "left", "cystic")]
+    write_prediction(tmp_path / "p", "a", BOTH, masses)
+    (record,) = score(paired(tmp_path / "p", write(tmp_path / "r", a=BOTH)).tasks[0])
+    sure = {domain.side.value: domain.confidence for domain in record.scores.predictions}
+    assert sure["right"] == 0.75 and np.isnan(sure["left"])

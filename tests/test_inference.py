@@ -9,7 +9,8 @@ from renalct.core.grid import Box
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume
 from renalct.imaging.resample import resample
-from renalct.models.inference import Located, classify_masses, decide, localize, probabilities, segment, stacked
+from renalct.models.inference import Located, classify_masses, decide, localize, probabilities, segment
+from renalct.models.plane_slices import stacked
 from renalct.models.prepare import field_grid, grown_mm, measure_scale, prepare, prepare_slab
 from renalct.models.recipe import Activation, Geometry, Intensity, Masking, Target
 from renalct.models.recipes import recipe_named

@@ -2,6 +2,7 @@
 
 import email
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -65,11 +66,12 @@ def graph_output(made_study, tmp_path_factory, activated) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(made_study, tmp_path_factory, activated) -> Answer:
+def server(made_study, command_line, tmp_path_factory, activated) -> Answer:
     folder = tmp_path_factory.mktemp("server")
-    (folder / "studies").mkdir()
+    shutil.copytree(made_study.dicom, folder / "studies" / "study")
+    uid = command_line.report["source"]["series_instance_uid"]
     with label_server(folder, folder / "studies", activated) as client:
-        answer = client.post("/infer/renalct", params={"image": str(made_study.dicom)})
+        answer = client.post("/infer/renalct", params={"image": uid})
     assert answer.is_success, answer.text
     kind = answer.headers["content-type"].encode()
     params, image = email.message_from_bytes(b"Content-Type: " + kind + b"\n\n" + answer.content).get_payload()

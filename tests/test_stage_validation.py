@@ -60,9 +60,9 @@ def test_the_segment_stage_waits_for_the_localize_stage(tmp_path):
     recipe = tiny(recipe_named("starter"), patch=16)
     write_run(tmp_path, RunRecord(recipe, RunSettings(), 0, 0, ""), Split((), ()))
     files = [file_of(made_case())]
-    assert stage_validator()(tmp_path, "segment", files) is None
-    validate = stage_validator()(tmp_path, "localize", files)
+    assert stage_validator()(tmp_path, "segment", 0, files) is None
+    validate = stage_validator()(tmp_path, "localize", 0, files)
     score = validate(state_of(build_network(recipe.localize)))
     assert 0 <= score.value <= 1 and score.numbers[0][0] == "kidneys Dice"
-    validate = stage_validator()(tmp_path, "classify", files)
+    validate = stage_validator()(tmp_path, "classify", 0, files)
     assert validate(state_of(build_network(recipe.classify))).value in (0.0, 1.0)  # there is one mass

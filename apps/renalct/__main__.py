@@ -18,7 +18,12 @@ COMMANDS = {
     "phantom": "write a synthetic CT study with kidneys and masses, as DICOM or NIfTI",
     "train": "train a recipe into a release",
     "evaluate": "score predictions against references: the papers' tables and figures with your numbers, as one page",
+    "readers": "how far the annotators of a label store agree, and on which cases they differ most",
+    "simulate": "compare strategies of active learning by simulated annotation of labelled cases",
     "reproduce": "train a release again from its recipe, settings and seeds, and compare",
+    "retrain": "train on the labels of a store, compare with what is published, and publish what is better",
+    "registry": "list, show, publish and roll back the versions that retraining made",
+    "users": "list, add and remove the users of a label server",
     "weights": "export the weights of a training run as a release, or show the card of one",
 }
 EXIT_BUG, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130

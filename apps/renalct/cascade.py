@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from renalct import __version__
@@ -20,7 +21,14 @@ from renalct.core.report import Provenance, Report
 from renalct.core.volume import CTVolume, LabelMap, Mask
 from renalct.explain import explain_mass
 from renalct.imaging.calipers import equivalent_sphere_diameter_mm
-from renalct.imaging.components import Organ, SeparationSettings, component_boxes, separate
+from renalct.imaging.components import (
+    Organ,
+    SeparationSettings,
+    component_boxes,
+    joined_where_touching,
+    separate,
+    union_of,
+)
 from renalct.imaging.intensity import estimate_phase
 from renalct.imaging.measure import (
     body_midline_mm,
@@ -33,6 +41,7 @@ from renalct.imaging.measure import (
 from renalct.imaging.plausibility import check_ct_numbers
 from renalct.imaging.quality import image_notices
 from renalct.models.inference import Located, classify_masses, localize, segment
+from renalct.models.mass_scores import Segmentation, confidence
 from renalct.models.recipe import Field
 from renalct.models.release import Release
 
@@ -60,16 +69,24 @@ class CascadeResult:
 
 
 class Cascade:
-    """A release, ready to run on a device ("cpu", "cuda", "cuda:1" or "auto")."""
+    """A release, ready to run on a device ("cpu", "cuda", "cuda:1" or "auto").
 
-    def __init__(self, release: Release, *, device: str = "cpu") -> None:
+    Without `explained`, masses have no activation maps, and everything else is the same: for those who measure it.
+    """
+
+    def __init__(self, release: Release, *, device: str = "cpu", explained: bool = True) -> None:
         self.release = release
         self.device = _device(device)
+        self.explained = explained
         self._seconds: dict[str, float] = {}
         self._networks = {name: release.networks(name, device=self.device) for name, _ in release.recipe.stages}
         for networks in self._networks.values():
             for network in networks:
                 self._clock(network)
+
+    def networks(self, stage_name: str) -> tuple[nn.Module, ...]:
+        """The networks of a stage, as they run; they are shared, and stay as they are."""
+        return self._networks[stage_name]
 
     def run(
         self,
@@ -102,9 +119,9 @@ class Cascade:
         located = localize(volume, recipe.localize, self._networks["localize"], device=self.device)
         least = _min_kidney_ml(volume) / located.grid.voxel_ml
         found = component_boxes(located.mask, min_voxels=least)[:_MOST_REGIONS]
-        boxes = _apart([volume.grid.box_of(box, located.grid) for box in found])
+        boxes = joined_where_touching([volume.grid.box_of(box, located.grid) for box in found])
         if recipe.segment.field is Field.KIDNEY_REGION and boxes:
-            boxes = (_union(boxes),)
+            boxes = (union_of(boxes),)
         if recipe.segment.field is Field.WHOLE_VOLUME and boxes:
             boxes = (whole,)
         return Regions(boxes, located)
@@ -113,6 +130,7 @@ class Cascade:
         self, volume: CTVolume, regions: Regions, *, progress: Callable[[float], None] | None = None
     ) -> LabelMap:
         """What the segmenting networks see, on the volume's own grid, before masses are classified."""
+        masses: list[tuple[Box, NDArray[np.uint8]]] = []
         values = segment(
             volume,
             regions.boxes,
@@ -121,8 +139,9 @@ class Cascade:
             located=regions.located,
             device=self.device,
             progress=progress,
+            tell_mass=lambda box, scores: masses.append((box, scores)),
         )
-        return LabelMap(values, volume.grid)
+        return Segmentation(values, volume.grid, tuple(masses))
 
     def characterize(self, volume: CTVolume, segmented: LabelMap, *, other_phases: Sequence[CTVolume] = ()) -> Findings:
         """The kidneys and masses of a segmentation: separated, classified, explained and measured."""
@@ -137,7 +156,7 @@ class Cascade:
             return Findings()
         centroids = [centroid_mm(_shown(organ), volume.grid) for organ in organs]
         boxes = [_shown(organ).box for organ in organs]
-        found_sides = sides(centroids, body_midline_mm(volume, _union(boxes)))
+        found_sides = sides(centroids, body_midline_mm(volume, union_of(boxes)))
         kidneys = [measure_kidney(volume, organ, side) for organ, side in zip(organs, found_sides, strict=True)]
         owned = [(mask, side) for organ, side in zip(organs, found_sides, strict=True) for mask in organ.masses]
         owned.sort(key=lambda pair: (-pair[0].count, pair[0].box.start))
@@ -149,6 +168,7 @@ class Cascade:
                     volume, mask, number=n, side=side, classification=each, activation=activation, baseline=baseline
                 ),
                 segmented_as=_most_common(segmented, mask),
+                confidence=confidence(segmented, mask),
             )
             for n, ((mask, side), (each, activation)) in enumerate(zip(owned, classified, strict=True), start=1)
         ]
@@ -200,7 +220,9 @@ class Cascade:
         found: list[tuple[Classification, ActivationMap | None]] = []
         for mask, row in zip(masks, probabilities, strict=True):
             probable = KNOWN_CLASSES[int(row.argmax())]
-            activation = explain_mass(volume, mask, probable, recipe.classify, networks, device=self.device)
+            activation = None
+            if self.explained:
+                activation = explain_mass(volume, mask, probable, recipe.classify, networks, device=self.device)
             diameter = equivalent_sphere_diameter_mm(mask.count * volume.grid.voxel_ml)
             found.append((self.decide(tuple(float(p) for p in row), diameter), activation))
         return found
@@ -262,22 +284,3 @@ def _shown(organ: Organ) -> Mask:
 def _most_common(segmented: LabelMap, mask: Mask) -> Structure:
     """What most voxels of a mass were segmented as."""
     return Structure(int(np.bincount(segmented.values[mask.box.slices][mask.voxels]).argmax()))
-
-
-def _union(boxes: Sequence[Box]) -> Box:
-    whole = boxes[0]
-    for box in boxes[1:]:
-        whole = whole.union(box)
-    return whole
-
-
-def _apart(boxes: Sequence[Box]) -> tuple[Box, ...]:
-    """The boxes, with those that overlap joined: a large mass can part a kidney in two."""
-    joined: list[Box] = []
-    for box in boxes:
-        merged = box
-        while touching := [other for other in joined if other.overlaps(merged)]:
-            joined = [other for other in joined if other not in touching]
-            merged = _union([merged, *touching])
-        joined.append(merged)
-    return tuple(joined)

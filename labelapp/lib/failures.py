@@ -7,15 +7,25 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 from fastapi import HTTPException
-from renalct.core.errors import InputError, RenalctError
+from monailabel.interfaces.exception import MONAILabelException
+from renalct.core.errors import InputError, OutputError, RenalctError, TransferError
 
 
 @contextmanager
 def told_to_the_client() -> Iterator[None]:
-    """Within it, what renalct refuses becomes an answer whose detail is the sentence: 400 for input, else 500."""
+    """Within it, what renalct refuses becomes an answer whose detail is the sentence.
+
+    400 for what was sent, 507 for a disk that is full, 502 for an archive that does not answer, else 500.
+    """
     try:
         yield
+    except OutputError as error:
+        raise HTTPException(HTTPStatus.INSUFFICIENT_STORAGE, detail=str(error)) from error
     except InputError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, detail=str(error)) from error
+    except TransferError as error:
+        raise HTTPException(HTTPStatus.BAD_GATEWAY, detail=str(error)) from error
     except RenalctError as error:
         raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, detail=str(error)) from error
+    except MONAILabelException as error:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, detail=error.msg) from error

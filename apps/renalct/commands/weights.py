@@ -96,7 +96,7 @@ def _calibrated(
     from renalct.learning.class_calibration import answers_of, calibrated_release, calibration_metrics
 
     known, made = answers_of(release, patients), answers_of(release, phantoms)
-    metrics = calibration_metrics(known, data=_PATIENTS) if known else ()
+    metrics = calibration_metrics(known, data=_PATIENTS, others=made) if known else ()
     return calibrated_release(release, known + made), metrics
 
 

@@ -85,7 +85,8 @@ class Mass:
 
     `average_diameter_mm` is the diameter of the sphere of equal volume; `fat_fraction` the share of voxels under
     -10 HU; `enhancing_fraction` the share that gains more than 20 HU between two registered phases, or None;
-    `segmented_as` what most of its voxels were segmented as, tumor or cyst.
+    `segmented_as` what most of its voxels were segmented as, tumor or cyst; `confidence` how sure the segmenting
+    networks are that it is a mass (the mean of their probability, 0 to 1), None where nobody asked them.
     """
 
     number: int
@@ -103,6 +104,7 @@ class Mass:
     classification: Classification
     activation: ActivationMap | None = None
     segmented_as: Structure = Structure.TUMOR
+    confidence: float | None = None
 
     @property
     def structure(self) -> Structure:

@@ -113,4 +113,5 @@ def _mass(mass: Mass) -> dict[str, Any]:
         "hu": asdict(mass.hu),
         "fat_fraction": mass.fat_fraction,
         "enhancing_fraction": mass.enhancing_fraction,
+        "confidence": mass.confidence,
     }

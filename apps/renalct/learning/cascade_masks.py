@@ -29,7 +29,7 @@ class _Found:
     release: Path
 
     def __call__(self) -> tuple[Case, ...]:
-        cascade = Cascade(load_release(self.release))
+        cascade = Cascade(load_release(self.release), explained=False)
         return tuple(_with_found(case, cascade) for case in self.load())
 
 

@@ -50,28 +50,31 @@ def answers_of(release: Release, files: Iterable[CaseFile], *, device: str = "cp
 
 
 def fit_calibration(answers: Sequence[Answer]) -> ClassCalibration:
-    """The calibration that makes the truth most likely, with a small penalty on every change.
+    """The calibration that makes the truth most likely, each class weighing the same, with a small penalty on changes.
 
-    Raises `InputError` with fewer than ten masses.
+    How often a class occurs differs from clinic to clinic, and is not learned here. Raises `InputError` with fewer than
+    ten masses.
     """
     if len(answers) < _LEAST_MASSES:
         raise InputError(f"{len(answers)} masses cannot calibrate a classifier; at least {_LEAST_MASSES} are needed")
     rows, truth = _arrays(answers)
+    weights = 1.0 / np.bincount(truth, minlength=len(KNOWN_CLASSES))[truth]
 
     def cost(values: Probabilities) -> float:
         likely = _calibration(values).of(rows)[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(likely, 1e-12)).mean() + _PENALTY * np.square(values).sum())
+        unlikely = -np.log(np.maximum(likely, 1e-12))
+        return float(np.average(unlikely, weights=weights) + _PENALTY * np.square(values).sum())
 
     start = np.zeros(1 + len(KNOWN_CLASSES))
     found = minimize(cost, start, method="Nelder-Mead", options={"maxiter": 4000, "xatol": 1e-5, "fatol": 1e-9})
     return _calibration(np.round(found.x, 4))
 
 
-def cross_fitted(answers: Sequence[Answer]) -> tuple[Answer, ...]:
-    """Each answer as calibrated by the masses of all other patients."""
+def cross_fitted(answers: Sequence[Answer], *, others: Sequence[Answer] = ()) -> tuple[Answer, ...]:
+    """Each answer as calibrated by the masses of all other patients, and by `others`."""
     calibrated = []
     for patient in dict.fromkeys(answer.patient for answer in answers):
-        fitted = fit_calibration([answer for answer in answers if answer.patient != patient])
+        fitted = fit_calibration([*(answer for answer in answers if answer.patient != patient), *others])
         own = [answer for answer in answers if answer.patient == patient]
         rows = fitted.of(_arrays(own)[0])
         calibrated += [
@@ -89,13 +92,13 @@ def calibrated_release(release: Release, answers: Sequence[Answer]) -> Release:
     return replace(release, recipe=replace(release.recipe, classify=calibrated))
 
 
-def calibration_metrics(answers: Sequence[Answer], *, data: str) -> tuple[Metric, ...]:
-    """Accuracy and calibration error (ECE, ten bins) as they are and as calibrated by the other patients.
+def calibration_metrics(answers: Sequence[Answer], *, data: str, others: Sequence[Answer] = ()) -> tuple[Metric, ...]:
+    """Accuracy and calibration error (ECE, ten bins) as they are, and as calibrated by the other patients and `others`.
 
     Intervals are 95 % bootstrap intervals over patients.
     """
     metrics = []
-    for words, each in (("", answers), (", calibrated", cross_fitted(answers))):
+    for words, each in (("", answers), (", calibrated", cross_fitted(answers, others=others))):
         for name, value in (("class accuracy", _accuracy), ("calibration error", _error)):
             metrics.append(_metric(f"{name} on reference masses{words}", data, each, value))
     return tuple(metrics)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from renalct.core.errors import GeometryError, InputError
-from renalct.core.labels import KNOWN_CLASSES, MassClass, Side
+from renalct.core.labels import KNOWN_CLASSES
 from renalct.core.volume import LabelMap
 from renalct.formats.annotation import refuse_other_grid
 from renalct.formats.kits_readers import read_readers
 from renalct.learning.evaluation_files import LabelFile, read_label_file
-from renalct.learning.evaluation_predict import REFERENCE_MASSES, GivenMass
-from renalct.learning.evaluation_records import from_json
 from renalct.learning.evaluation_references import ReferenceCase, ReferenceFile, belonging
+from renalct.learning.evaluation_reports import (
+    FoundMass,
+    answer_of,
+    read_found,
+    read_given,
+    series_of,
+    with_reported_confidence,
+)
+from renalct.metrics.assessed import assessed_slices, only_assessed
 from renalct.metrics.case import evaluate_case
 from renalct.metrics.evaluated import CaseRecord, ReaderScores
-from renalct.metrics.scores import CaseScores, Decision, PredictedDomain, ScoreSettings
+from renalct.metrics.scores import CaseScores, Decision, ScoreSettings
 from renalct.metrics.slice_scores import slice_scores
 
 Tell = Callable[[str, int, int], None]
 """Called with the name of a case, and how many of how many are done."""
-_SAME_ML = 1e-6
 _MOST_LISTED = 5
 
 
@@ -50,16 +53,6 @@ class Pairing:
     without_reference: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class FoundMass:
-    """A mass as a report has it: its side, volume, class and probabilities (empty where no classifier was asked)."""
-
-    side: Side
-    volume_ml: float
-    mass_class: MassClass
-    probabilities: tuple[float, ...]
-
-
 def pair_by_name(
     references: Sequence[ReferenceFile],
     predictions: dict[str, LabelFile],
@@ -67,15 +60,24 @@ def pair_by_name(
     settings: ScoreSettings,
     with_readers: bool = True,
 ) -> Pairing:
-    """Every reference with the predictions of its name. Raises `InputError` when no name fits."""
+    """Every reference with the predictions of its name, or of its DICOM series where none has its name.
+
+    Raises `InputError` when no name fits, and when two predictions are of one series.
+    """
     tasks: list[Task] = []
     without: list[str] = []
     used: set[str] = set()
+    series = _by_series(references, predictions)
     for reference in references:
-        names = belonging(reference, predictions)
-        used.update(names)
-        if names:
-            tasks.append(Task(reference, tuple(predictions[name] for name in names), settings, with_readers))
+        files = tuple(predictions[name] for name in belonging(reference, predictions))
+        files = files or series.get(reference.name, ())
+        if len(files) > 1 and reference.name in series:
+            raise InputError(f"{_some([file.case for file in files])} are predictions of one series; keep one of them")
+        used.update(file.case for file in files)
+        if reference.name in series:
+            files = tuple(replace(file, case=reference.name) for file in files)
+        if files:
+            tasks.append(Task(reference, files, settings, with_readers))
         else:
             without.append(reference.name)
     left = tuple(name for name in predictions if name not in used)
@@ -85,6 +87,18 @@ def pair_by_name(
             f"{_some(without)}; give both the same case names"
         )
     return Pairing(tuple(tasks), tuple(without), left)
+
+
+def _by_series(
+    references: Sequence[ReferenceFile], predictions: dict[str, LabelFile]
+) -> dict[str, tuple[LabelFile, ...]]:
+    """The predictions without a name in common with a reference, by the SeriesInstanceUID that they say they are of."""
+    named = {name for reference in references for name in belonging(reference, predictions)}
+    found: dict[str, tuple[LabelFile, ...]] = {}
+    for file in (file for name, file in predictions.items() if name not in named):
+        if series := series_of(file):
+            found[series] = (*found.get(series, ()), file)
+    return found
 
 
 def score_all(
@@ -163,13 +177,14 @@ def _record(case: ReferenceCase, file: LabelFile, task: Task) -> CaseRecord:
     prediction = predicted_on(case, file)
     scores = evaluate_case(prediction, case.label_map, case=case.name, patient=case.patient, settings=task.settings)
     masses = () if file.folder is None else read_found(file.folder)
+    scores = only_assessed(with_reported_confidence(scores, masses), case.assessed)
     given = () if file.folder is None else read_given(file.folder, case.patient)
     return CaseRecord(
         scores,
         found=_found_decisions(scores, case, masses),
         given=given,
-        false_classes=tuple(_answer(domain, masses)[0] for domain in scores.false_positives),
-        slices=slice_scores(prediction, case.label_map),
+        false_classes=tuple(answer_of(domain, masses)[0] for domain in scores.false_positives),
+        slices=assessed_slices(slice_scores(prediction, case.label_map), scores),
         readers=_against_readers(prediction, case, task) if task.with_readers else (),
     )
 
@@ -183,59 +198,9 @@ def _found_decisions(scores: CaseScores, case: ReferenceCase, masses: Sequence[F
         touching = [predicted[number] for number in domain.matched if number in predicted]
         if truth in KNOWN_CLASSES and touching:
             largest = max(touching, key=lambda each: each.volume_ml)
-            answer, probabilities = _answer(largest, masses)
+            answer, probabilities = answer_of(largest, masses)
             decisions.append(Decision(truth, answer, probabilities, domain.diameter_mm, case.patient, domain.dice))
     return tuple(decisions)
-
-
-def _answer(
-    domain: PredictedDomain, masses: Sequence[FoundMass]
-) -> tuple[MassClass, tuple[float, float, float] | None]:
-    """The class and probabilities of a predicted domain: from the report where it has that mass, else by its label.
-
-    A report's mass is known by its volume; of several with the same volume by its side, then the first of them.
-    """
-    same = [mass for mass in masses if abs(mass.volume_ml - domain.volume_ml) <= max(_SAME_ML, 1e-4 * mass.volume_ml)]
-    same = [mass for mass in same if mass.side is domain.side] or same
-    if same:
-        mass = same[0]
-        aml, cystic, solid = mass.probabilities or (0.0, 0.0, 0.0)
-        return mass.mass_class, (aml, cystic, solid) if mass.probabilities else None
-    known = {known.structure: known for known in KNOWN_CLASSES}
-    return known[domain.structure], None
-
-
-def read_found(folder: Path) -> tuple[FoundMass, ...]:
-    """The masses in the report of a prediction's folder, in order; none where there is no report."""
-    data = _json(folder / "report.json")
-    try:
-        return tuple(
-            FoundMass(
-                Side(mass["side"]),
-                float(mass["volume_ml"]),
-                MassClass(mass["class"]),
-                tuple(float(mass["class_probabilities"][c.value]) for c in KNOWN_CLASSES)
-                if mass["class_probabilities"]
-                else (),
-            )
-            for mass in (data["masses"] if data else ())
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"report.json lacks a value of a mass, or holds a wrong one ({error})") from error
-
-
-def read_given(folder: Path, patient: str) -> tuple[Decision, ...]:
-    """The decisions inside the readers' masks that were saved with a prediction; none where there are none."""
-    data = _json(folder / REFERENCE_MASSES)
-    try:
-        given = from_json(tuple[GivenMass, ...], data["masses"]) if data else ()
-        return tuple(
-            Decision(each.reference, each.predicted, each.probabilities, each.diameter_mm, patient, 1.0)
-            for each in given
-            if each.reference in KNOWN_CLASSES
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{REFERENCE_MASSES} lacks a value of a mass, or holds a wrong one ({error})") from error
 
 
 def _against_readers(prediction: LabelMap, case: ReferenceCase, task: Task) -> tuple[ReaderScores, ...]:
@@ -250,17 +215,16 @@ def _against_readers(prediction: LabelMap, case: ReferenceCase, task: Task) -> t
     settings = replace(task.settings, domain_surfaces=False)
     maps = [prediction, *(LabelMap(reader.values, prediction.grid) for reader in readers)]
     return tuple(
-        ReaderScores(a, b, evaluate_case(maps[a], maps[b], case=case.name, patient=case.patient, settings=settings))
+        ReaderScores(
+            a,
+            b,
+            only_assessed(
+                evaluate_case(maps[a], maps[b], case=case.name, patient=case.patient, settings=settings), case.assessed
+            ),
+        )
         for a in range(len(maps))
         for b in range(a + 1, len(maps))
     )
-
-
-def _json(path: Path) -> Any:  # what it holds, or None; the caller checks it
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name} cannot be read as JSON ({error}); predict the case again") from error
 
 
 def _some(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap
 from renalct.formats import nifti, nrrd_labels
 from renalct.formats.annotation import read_annotation
-from renalct.formats.dicom.seg_reading import read_segmentation
+from renalct.formats.dicom.seg_reading import is_segmentation, read_segmentation
 
 IN_CASE_FOLDER = ("label_map.nii.gz", "segmentation.nii.gz", "label_map.nii", "segmentation.nii", "seg.dcm")
 """The names of a label file in the folder of its case: those of `renalct predict`, and those of KiTS."""
@@ -83,9 +83,17 @@ def read_label_file(path: Path, *, grid: Grid | None = None) -> LabelMap:
 def _of_folders(folder: Path) -> list[LabelFile]:
     found = []
     for case in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        paths = [case / name for name in IN_CASE_FOLDER if (case / name).is_file()]
+        paths = [case / name for name in IN_CASE_FOLDER if (case / name).is_file()] or _only_segmentation(case)
         if paths:
             found.append(LabelFile(case.name, paths[0], case))
+    return found
+
+
+def _only_segmentation(case: Path) -> list[Path]:
+    """The DICOM segmentation in the folder of a case, whatever its name. Raises `InputError` when there are several."""
+    found = [path for path in sorted(case.glob("*.dcm")) if is_segmentation(path)]
+    if len(found) > 1:
+        raise InputError(f"the folder {case.name} holds {len(found)} DICOM segmentations; keep one, or name it seg.dcm")
     return found
 
 

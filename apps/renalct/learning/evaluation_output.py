@@ -120,6 +120,7 @@ def _case(record: CaseRecord) -> dict[str, Any]:
         "predictions": as_json(scores.predictions),
         "ignored_references": scores.ignored_references,
         "ignored_predictions": scores.ignored_predictions,
+        "unassessed": as_json(scores.unassessed),
         "decisions_found": as_json(record.found),
         "decisions_given": as_json(record.given),
     }

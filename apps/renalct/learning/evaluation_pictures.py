@@ -13,9 +13,10 @@ from renalct.core.grid import Box, Grid
 from renalct.core.labels import KNOWN_CLASSES, MassClass, Region
 from renalct.core.volume import LabelMap
 from renalct.formats.nifti import read_array
-from renalct.learning.evaluation import Task, predicted_on, read_found
+from renalct.learning.evaluation import Task, predicted_on
 from renalct.learning.evaluation_files import LabelFile, read_label_file
 from renalct.learning.evaluation_references import ReferenceCase
+from renalct.learning.evaluation_reports import read_found
 from renalct.metrics.evaluated import CaseRecord
 from renalct.metrics.figures import Figure, Words
 from renalct.metrics.figures_cases import (

@@ -57,9 +57,9 @@ def stage_validator(device: str = "cpu") -> Validator:
     while a network knows little; the classifier on the reference's masses.
     """
 
-    def make(run: Path, name: str, files: Sequence[CaseFile]) -> Validate | None:
+    def make(run: Path, name: str, member: int, files: Sequence[CaseFile]) -> Validate | None:
         recipe = read_run(run)[0].recipe
-        stage = dict(recipe.stages)[name]
+        stage = dict(recipe.stages)[name].seen_by(member)
         if stage.classes:
             return partial(_score_classifier, stage=stage, files=files, device=device)
         if name == "localize":
@@ -72,7 +72,8 @@ def stage_validator(device: str = "cpu") -> Validator:
             )
         except RecipeError:
             return None
-        return partial(_score_segmenter, recipe=recipe, before=before, files=files, device=device)
+        alone = replace(recipe, segment=replace(stage, members=1), classify=None)
+        return partial(_score_segmenter, recipe=alone, before=before, files=files, device=device)
 
     return make
 
@@ -102,9 +103,8 @@ def _score_segmenter(
     files: Sequence[CaseFile],
     device: str,
 ) -> Score:
-    alone = replace(recipe, segment=replace(recipe.segment, members=1), classify=None)
     card = Card(recipe.name, "validation", "in training", "")
-    cascade = Cascade(Release(alone, card, "", (*before, ("segment", (weights,)))), device=device)
+    cascade = Cascade(Release(recipe, card, "", (*before, ("segment", (weights,)))), device=device)
     return summary([_scored(cascade, case) for case in _cases(files)])
 
 

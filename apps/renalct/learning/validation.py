@@ -63,7 +63,7 @@ def measure_release(
     Dice pools the parts of one patient; cases that do not assess every class are left out. `data` says what the cases
     are. Intervals are 95 % bootstrap intervals over patients.
     """
-    cascade = Cascade(release)
+    cascade = Cascade(release, explained=False)
     overlaps: dict[str, list[Overlap]] = {}
     scored: dict[str, list[CaseScores]] = {}
     called: dict[str, list[_Called]] = {}

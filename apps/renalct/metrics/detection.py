@@ -74,6 +74,7 @@ def froc(cases: Sequence[CaseScores]) -> FrocCurve:
     At a confidence, a reference domain is found when a predicted domain with at least that confidence shares a voxel
     with it. Equal confidences make one point. Without cases, the curve is empty and its score nan.
     """
+    cases = [case for case in cases if case.masses_known]
     references = sum(len(case.references) for case in cases)
     best = []
     for case in cases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from renalct.core.labels import MassClass
+from renalct.core.labels import MassClass, Region
 from renalct.metrics.scores import CaseScores, Decision
 
 
@@ -72,11 +72,31 @@ class Evaluated:
         """How many patients and cases, in words."""
         return counted(len(self.patients), len(self.records))
 
+    def scored_on(self, region: Region) -> tuple[CaseRecord, ...]:
+        """The records of the cases whose readers looked for all structures of a region."""
+        return tuple(record for record in self.records if region not in record.scores.unassessed)
+
+    @property
+    def partial(self) -> tuple[str, ...]:
+        """A sentence for each region that some readers did not look for whole; none where all labels are full."""
+        left = {region: len(self.records) - len(self.scored_on(region)) for region in Region}
+        return tuple(
+            f"In {count} of {len(self.records)} cases the readers did not look for every structure of {region.words}: "
+            "they are in no number of it."
+            for region, count in left.items()
+            if count
+        )
+
 
 def counted(patients: int, cases: int) -> str:
     """For example ``5 patients``, or ``5 patients, 7 cases``."""
     words = f"{patients} patient{'' if patients == 1 else 's'}"
     return words if cases == patients else f"{words}, {cases} cases"
+
+
+def of_records(records: Sequence[CaseRecord]) -> str:
+    """How many patients and cases some records are of, in words."""
+    return counted(len({record.patient for record in records}), len(records))
 
 
 def decisions_of(records: Sequence[CaseRecord], *, given: bool) -> tuple[Decision, ...]:

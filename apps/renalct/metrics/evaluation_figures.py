@@ -27,7 +27,7 @@ from renalct.metrics.figures_charts import (
 from renalct.metrics.paper_tables import CLASS_NAMES, FOUND, GIVEN, printed_matrix, side_scores, strata
 from renalct.metrics.paper_tables_kits import REGION_NAMES, halves, solitary_tumors
 from renalct.metrics.probabilities import calibration, one_vs_rest
-from renalct.metrics.scores import Decision
+from renalct.metrics.scores import CaseScores, Decision
 from renalct.metrics.significance_tables import common_cases, dice_by_class, individual_means
 
 REGION_COLORS = {Region.KIDNEY_AND_MASS: "#1d8a63", Region.MASS: "#6a51a3", Region.TUMOR: "#c8501e"}
@@ -167,20 +167,27 @@ def probability_figures(evaluated: Evaluated) -> tuple[Figure, ...]:
 
 
 def froc_figures(evaluated: Evaluated) -> tuple[Figure, ...]:
-    """Sensitivity over false masses per case, larger predicted masses first."""
-    ranked = [
-        replace(
-            record.scores,
-            predictions=tuple(replace(domain, confidence=domain.volume_ml) for domain in record.scores.predictions),
-        )
-        for record in evaluated.records
-    ]
-    curve = froc(ranked)
+    """Sensitivity over false masses per case, surest predicted masses first, or where some say nothing the largest."""
+    scores = [record.scores for record in evaluated.records]
+    domains = [domain for each in scores for domain in each.predictions]
+    told = bool(domains) and not any(math.isnan(domain.confidence) for domain in domains)
+    if not told:
+        scores = [_by_size(each) for each in scores]
+    curve = froc(scores)
     label = f"{curve.references} masses in {curve.cases} cases"
     lines = [Curve(label, curve.false_positives_per_case, curve.sensitivities)]
-    caption = "Predictions carry no score of their own: the largest predicted masses come first, the smallest last."
+    caption = (
+        "The predicted masses that the system is surest of (confidence in its reports) come first."
+        if told
+        else "Not every predicted mass has a confidence: the largest come first, the smallest last."
+    )
     words = Words("froc", "Masses found over false masses (FROC)", caption)
     return (line_figure(words, lines, axes_labels=("false masses per case", "share of masses found")),)
+
+
+def _by_size(scores: CaseScores) -> CaseScores:
+    domains = tuple(replace(domain, confidence=domain.volume_ml) for domain in scores.predictions)
+    return replace(scores, predictions=domains)
 
 
 def _matrix(title: str, decisions: Sequence[Decision]) -> Matrix:

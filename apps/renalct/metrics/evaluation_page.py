@@ -40,7 +40,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page says. `facts` are pairs of a name and a text on how it was made."""
+    """All that the page says. `facts` are pairs of a name and a text on how it was made; `legend` explains what stands
+    beside the numbers."""
 
     title: str
     subject: str
@@ -48,6 +49,11 @@ class Page:
     notices: tuple[str, ...]
     sections: tuple[Section, ...]
     facts: tuple[tuple[str, str], ...]
+    heading: str = "Evaluation"
+    legend: str = (
+        "In brackets: 95 % intervals, from resampling whole patients. A number without an interval is from too few "
+        "patients for one."
+    )
 
 
 def render_evaluation(page: Page) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from renalct.core.labels import Region
 from renalct.metrics.detection import count_by_touch
 from renalct.metrics.estimates import mean_of, ratio_of
-from renalct.metrics.evaluated import Evaluated, counted, decisions_of
+from renalct.metrics.evaluated import Evaluated, decisions_of, of_records
 from renalct.metrics.evaluation_figures import (
     class_figures,
     comparison_figures,
@@ -52,13 +52,15 @@ def headlines(evaluated: Evaluated) -> tuple[Headline, ...]:
     for region in Region:
         values = [record.scores.region(region).dice for record in evaluated.records]
         name = REGION_NAMES[region]
-        found.append(Headline(f"Dice, {name}", mean_of(values, patients), evaluated.n))
-    counts = [count_by_touch([record.scores]) for record in evaluated.records]
+        found.append(Headline(f"Dice, {name}", mean_of(values, patients), of_records(evaluated.scored_on(region))))
+    known = evaluated.scored_on(Region.MASS)
+    patients = [record.patient for record in known]
+    counts = [count_by_touch([record.scores]) for record in known]
     there = [each.true_positives + each.false_negatives for each in counts]
     number = ratio_of([each.true_positives for each in counts], there, patients, factor=100, decimals=0)
     found.append(Headline("Masses found, %", number, f"{sum(there)} masses"))
     number = ratio_of([each.false_positives for each in counts], [1] * len(counts), patients)
-    found.append(Headline("False masses per case", number, counted(len(evaluated.patients), len(counts))))
+    found.append(Headline("False masses per case", number, of_records(known)))
     for name, given in ((GIVEN, True), (FOUND, False)):
         decisions = decisions_of(evaluated.records, given=given)
         if decisions:
@@ -73,11 +75,13 @@ def notices(evaluated: Evaluated) -> tuple[str, ...]:
     said = ["Numbers of the papers are of their own patients. They show the layout and the scale, not a comparison."]
     if len(evaluated.patients) < _FEW_PATIENTS:
         said.append(f"This is from {len(evaluated.patients)} patients: read the intervals, not the means.")
+    said += evaluated.partial
     for region in (Region.MASS, Region.TUMOR):
-        missing = sum(math.isnan(record.scores.region(region).hausdorff_mm) for record in evaluated.records)
+        known = evaluated.scored_on(region)
+        missing = sum(math.isnan(record.scores.region(region).hausdorff_mm) for record in known)
         if missing:
             said.append(
-                f"In {missing} of {len(evaluated.records)} cases the {region.title} has no distance, because it is "
+                f"In {missing} of {len(known)} cases the {region.title} has no distance, because it is "
                 "empty in the reference or in the prediction."
             )
     ignored = sum(record.scores.ignored_references for record in evaluated.records)

@@ -53,6 +53,7 @@ def region_table(evaluated: Evaluated) -> Table:
         (
             "Both empty counts as 1, one of them empty as 0. The tolerances of the surface Dice are those of KiTS21 "
             "and KiTS23 (1.03, 1.13 and 1.15 mm); the paper does not say which it used.",
+            *evaluated.partial,
             _OTHER_DATA,
         ),
         labels=0,

@@ -10,7 +10,7 @@ from renalct.metrics import papers
 from renalct.metrics.classification import Stratum, strata_by_diameter
 from renalct.metrics.detection import count_by_iou, count_by_touch
 from renalct.metrics.estimates import estimate, mean_of, ratio_of
-from renalct.metrics.evaluated import Evaluated, counted, decisions_of
+from renalct.metrics.evaluated import Evaluated, counted, decisions_of, of_records
 from renalct.metrics.paper_tables import CLASS_NAMES, FOUND, GIVEN, STRATUM_MM, counted_cells
 from renalct.metrics.paper_tables_kits import REGION_NAMES
 from renalct.metrics.probabilities import calibration, roc_curve
@@ -142,13 +142,14 @@ def false_positive_table(evaluated: Evaluated) -> Table:
     """What false masses are called, which the first paper leaves out."""
     called = [answer for record in evaluated.records for answer in record.false_classes]
     cells = tuple(called.count(answer) for answer in (*KNOWN_CLASSES, MassClass.UNKNOWN))
-    per_case = len(called) / len(evaluated.records) if evaluated.records else math.nan
+    known = evaluated.scored_on(Region.MASS)
+    per_case = len(called) / len(known) if known else math.nan
     return Table(
         "false_masses",
         "What false masses are called",
         _OURS,
         (*(CLASS_NAMES[answer] for answer in (*KNOWN_CLASSES, MassClass.UNKNOWN)), "false masses per case"),
-        (Row(evaluated.data, evaluated.n, (*cells, f"{per_case:.2f}")),),
+        (Row(evaluated.data, of_records(known), (*cells, Number(per_case))),),
         labels=0,
     )
 
@@ -164,7 +165,8 @@ def case_table(evaluated: Evaluated) -> Table:
             *(Number(scores.region(region).dice) for region in Region),
             *(Number(scores.region(region).surface_dice) for region in Region),
             Number(scores.region(Region.MASS).hausdorff_mm, 1),
-            counts.true_positives, counts.false_negatives, counts.false_positives,
+            *((counts.true_positives, counts.false_negatives, counts.false_positives) if scores.masses_known
+              else (None, None, None)),
         )  # fmt: skip
         rows.append(Row(evaluated.data, "1 case", cells))
     titles = [REGION_NAMES[region] for region in Region]

@@ -18,7 +18,7 @@ _REGION_FIELDS = (
 )  # fmt: skip
 _MASS_FIELDS = (
     "case", "patient", "what", "number", "side", "structure", "volume_ml", "diameter_mm", "matched", "best_iou",
-    "paired_iou", "dice", "surface_dice", "hausdorff_mm", "hausdorff95_mm",
+    "paired_iou", "dice", "surface_dice", "hausdorff_mm", "hausdorff95_mm", "confidence",
 )  # fmt: skip
 
 
@@ -63,8 +63,8 @@ def _case_line(record: CaseRecord) -> list[str]:
         line += [_text(getattr(score, name)) for name in _REGION_FIELDS]
     found = sum(domain.touched for domain in scores.references)
     counts = (
-        len(scores.references), found, len(scores.false_positives), len(record.slices),
-        sum(each.has_kidney for each in record.slices),
+        *((len(scores.references), found, len(scores.false_positives)) if scores.masses_known else ("", "", "")),
+        len(record.slices), sum(each.has_kidney for each in record.slices),
     )  # fmt: skip
     return line + [str(count) for count in counts]
 

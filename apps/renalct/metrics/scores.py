@@ -134,7 +134,8 @@ class CaseScores:
     """Everything that is scored on one pair of label maps.
 
     `regions` are those of KiTS in the order of `Region`. `ignored_references` and `ignored_predictions` count the
-    domains that were too small to count. A patient may have several cases (phases).
+    domains that were too small to count. `unassessed` are the regions whose scores are nan because the readers did not
+    look for a structure of theirs. A patient may have several cases (phases).
     """
 
     case: str
@@ -145,6 +146,12 @@ class CaseScores:
     predictions: tuple[PredictedDomain, ...]
     ignored_references: int = 0
     ignored_predictions: int = 0
+    unassessed: tuple[Region, ...] = ()
+
+    @property
+    def masses_known(self) -> bool:
+        """Whether the readers looked for all masses, so that found, missed and false ones can be told."""
+        return Region.MASS not in self.unassessed
 
     @property
     def false_positives(self) -> tuple[PredictedDomain, ...]:

@@ -75,7 +75,7 @@ def individual_means(evaluated: Evaluated) -> list[tuple[float, float]]:
     found = []
     for record in evaluated.records:
         against = [each.scores.region(Region.TUMOR).dice for each in record.readers if each.first == 0]
-        if against:
+        if against and Region.TUMOR not in record.scores.unassessed:
             found.append((record.scores.region(Region.TUMOR).dice, math.fsum(against) / len(against)))
     return found
 

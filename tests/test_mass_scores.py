@@ -1,0 +1,58 @@
+"""How sure the networks are of a mass: probabilities by hand, and the mean over its voxels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from renalct.core.grid import Box
+from renalct.core.volume import LabelMap, Mask
+from renalct.models.inference import segment
+from renalct.models.mass_scores import Segmentation, confidence, mass_score
+from renalct.models.recipe import Activation, Target
+from renalct.models.recipes import recipe_named
+from shapes import grid_of
+from test_inference import BrightIs, segmenting, sphere
+
+SOFTMAX = recipe_named("starter").segment  # background, kidney, tumor, cyst
+GRID = grid_of((6, 5, 4))
+
+
+def test_any_mass_is_the_sum_of_a_softmax_and_the_largest_of_sigmoids():
+    scores = np.asarray([0.1, 0.1, 0.5, 0.3], np.float32).reshape(4, 1, 1, 1)
+    assert mass_score(scores, SOFTMAX).item() == 204  # 255 (0.5 + 0.3)
+    sigmoid = replace(SOFTMAX, activation=Activation.SIGMOID)
+    assert mass_score(scores[1:], sigmoid).item() == 128  # 255 x 0.5, rounded to even
+    kidneys = replace(SOFTMAX, targets=(Target.KIDNEY_AND_MASS,))
+    assert mass_score(scores[:2], kidneys).item() == 0
+
+
+def segmented(*parts: tuple[Box, int]) -> Segmentation:
+    scores = tuple((box, np.full(box.shape, value, np.uint8)) for box, value in parts)
+    return Segmentation(np.zeros(GRID.shape, np.uint8), GRID, scores)
+
+
+def test_the_confidence_is_the_mean_over_the_mask_and_the_higher_where_boxes_overlap():
+    mask = Mask(Box((1, 1, 1), (3, 2, 2)), np.ones((2, 1, 1), bool))
+    left, both = Box((0, 0, 0), (2, 5, 4)), Box((1, 0, 0), (6, 5, 4))
+    assert confidence(segmented((left, 255), (both, 51)), mask) == pytest.approx((1.0 + 0.2) / 2, abs=1e-4)
+    assert confidence(segmented((left, 255)), mask) == pytest.approx(0.5)  # half of it was not looked at
+    assert confidence(segmented((Box((4, 0, 0), (6, 5, 4)), 255)), mask) == 0.0
+
+
+def test_a_label_map_that_no_network_made_has_no_confidence():
+    mask = Mask(Box((1, 1, 1), (2, 2, 2)), np.ones((1, 1, 1), bool))
+    assert confidence(LabelMap(np.zeros(GRID.shape, np.uint8), GRID), mask) is None
+    assert confidence(segmented(), mask) is None
+
+
+def test_segmenting_tells_the_probability_of_mass_on_each_box_with_its_margin():
+    volume, inside = sphere()
+    told = []
+    unsure = BrightIs(4, 2, strength=0.5)
+    segment(volume, [Box.around(inside)], segmenting(), [unsure], tell_mass=lambda *each: told.append(each))
+    ((box, scores),) = told
+    assert box.shape == scores.shape and scores.dtype == np.uint8
+    # logits 0.5 for tumor, -0.5 for background, kidney and cyst: (e^0.5 + e^-0.5) / (e^0.5 + 3 e^-0.5)
+    expected = (np.exp(0.5) + np.exp(-0.5)) / (np.exp(0.5) + 3 * np.exp(-0.5))
+    middle = np.asarray(box.shape) // 2
+    assert scores[tuple(middle)] == pytest.approx(255 * expected, abs=1)
