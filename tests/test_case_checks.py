@@ -141,8 +141,9 @@ def test_labels_are_held_against_their_notes(tmp_path, notes, labels, words):
 def test_an_nrrd_of_overlapping_segments_is_told(tmp_path):
     save(tmp_path / "a.nii.gz", made_hu())
     header = {"space": "RAS", "space directions": [[np.nan] * 3, *AFFINE[:3, :3].T], "space origin": AFFINE[:3, 3]}
-    nrrd.write(str(tmp_path / "a.seg.nrrd"), np.stack([made_labels(), made_labels()]), header)
-    assert "2 layers of segments that overlap" in check_cases(case_files(tmp_path))[0].reasons[0]
+    contradicting = np.where(made_labels() == Structure.TUMOR, Structure.CYST, 0).astype(np.uint8)
+    nrrd.write(str(tmp_path / "a.seg.nrrd"), np.stack([made_labels(), contradicting]), header)
+    assert "one voxel can have one label" in check_cases(case_files(tmp_path))[0].reasons[0]
 
 
 def test_slices_may_lie_beside_the_kidneys_and_are_bad_when_a_picture_is_missing(tmp_path):

@@ -120,7 +120,8 @@ def test_without_any_cuda_runtime_the_message_is_left_to_holoscan(monkeypatch):
     host_shims.preload_cuda_runtime()
 
 
-def test_mlflow_may_write_the_store_that_monai_label_names(tmp_path):
+def test_mlflow_may_write_the_store_that_monai_label_names(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
     code = f"""
 import importlib.util, os
 before = os.environ.get("MLFLOW_ALLOW_FILE_STORE")

@@ -267,6 +267,10 @@ def test_answers_for_many_become_pre_labels_on_a_machine_without_a_gpu(server, a
 def test_a_training_tells_why_it_cannot_be_and_runs_once_at_a_time(server):
     task = server.post("/train/renalct", json={"client_id": "ann", "start": "warm", "steps": "1"}).json()
     assert {"id", "status", "start_ts"} <= set(task)
+    begun = time.monotonic() + 60  # the stock server starts the process in a thread
+    while server.get("/train/", params={"check_if_running": True}).status_code != httpx.codes.OK:
+        assert time.monotonic() < begun
+        time.sleep(0.05)
     again = server.post("/train/renalct", json={})
     told = server.get("/train/", params={"check_if_running": True})
     assert (again.status_code, told.status_code) == (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.OK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from services import LOOPBACK, free_port, label_server, orthanc, start_server
 _TEST_SEED = 5000
 _POLL_S = 1.0
 _logger = logging.getLogger("label-demo")
+_MOST_LOOKS = 60
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def play(plan: Plan, folder: Path, *, orthanc_program: str) -> Rehearsal:
         start_server(server)
         served, handed, trained = _loops(plan, stage)
         archive = ImageArchive(web, stage.store, SeriesCache(home.joinpath("images")))
-        archive.settle()
+        _wait_for_segmentations(web, archive, handed)
         planted = judge_planted(stage.store, registry, archive, folder.joinpath("planted"))
         segmentations = len(web.series("SEG"))
     finally:
@@ -100,6 +101,16 @@ def play(plan: Plan, folder: Path, *, orthanc_program: str) -> Rehearsal:
         began=began,
         ended=time.monotonic(),
     )
+
+
+def _wait_for_segmentations(web: DicomWeb, archive: ImageArchive, handed: Sequence[Handed]) -> None:
+    """Give the server, which sends what was handed in by itself, the time to do so."""
+    versions = {(each.image_id, each.version) for each in handed}
+    for _ in range(_MOST_LOOKS):
+        archive.settle()
+        if len(web.series("SEG")) >= len(versions):
+            return
+        time.sleep(1)
 
 
 def _loops(plan: Plan, stage: Stage) -> tuple[tuple[Served, ...], tuple[Handed, ...], tuple[Trained, ...]]:

@@ -61,9 +61,7 @@ def trained_release(
     return Release(record.recipe, card, "", weights)
 
 
-def lineage_of(
-    run: Path, *, device: str = "cpu", processes: int = 1, stages: tuple[str, ...] | None = None
-) -> Lineage:
+def lineage_of(run: Path, *, device: str = "cpu", processes: int = 1, stages: tuple[str, ...] | None = None) -> Lineage:
     """Where a run's networks come from; those of `stages`, or of all."""
     record, split = read_run(run)
     networks = []
@@ -92,15 +90,16 @@ def trained_on(record: RunRecord, metrics: tuple[Metric, ...]) -> str:
     made = _made_words(record)
     if not record.training_patients:
         return f"Trained on zero patient images, on {made}; no accuracy on patients is known. Licence {licence}."
-    told = [m for m in metrics if m.data.startswith("patients") and not m.name.endswith("surface Dice")]
+    patients = [m for m in metrics if m.data.startswith("patients")]
+    told = [m for m in patients if not m.name.endswith("surface Dice") and "reference masses" not in m.name]
     if not told:
         measured = "accuracy on other patients was not measured"
     else:
         each = ", ".join(f"{m.name} {m.value:.2f} [{m.low:.2f} to {m.high:.2f}]" for m in told)
         measured = f"measured on {told[0].n} other patients: {each}"
     made = f" and on {made}" if made else ""
-    patients = f"{record.data or 'images'} of {record.training_patients} patients"
-    return f"Trained on {patients}{made}; {measured}; licence {licence}."
+    images = f"{record.data or 'images'} of {record.training_patients} patients"
+    return f"Trained on {images}{made}; {measured}; licence {licence}."
 
 
 def _made_words(record: RunRecord) -> str:
