@@ -29,6 +29,7 @@ _TEST_SEED = 5000
 _POLL_S = 1.0
 _logger = logging.getLogger("label-demo")
 _MOST_LOOKS = 60
+_UNFINISHED = ("SUBMITTED", "RUNNING")  # the stock server begins a task in a thread of its own
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _train(plan: Plan, stage: Stage, loop: int, start: str) -> Trained:
     began = time.monotonic()
     with httpx.Client(base_url=stage.server, timeout=120, trust_env=False) as client:
         client.post(f"/train/{MODEL}", json={"start": start, "steps": plan.steps}).raise_for_status()
-        while client.get("/train/", params={"check_if_running": True}).status_code == httpx.codes.OK:
+        while client.get("/train/").json()["status"] in _UNFINISHED:
             time.sleep(_POLL_S)
         stats = client.get("/info/").json()["train_stats"][MODEL]
     live = stage.registry.current()
