@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from renalct.core.errors import InputError
 from renalct.core.labels import KNOWN_CLASSES, MassClass
+from renalct.learning.validation import patient_metric
 from renalct.metrics.probabilities import calibration
 from renalct.metrics.scores import Decision
 from renalct.models.cases import CaseFile
@@ -120,15 +121,11 @@ def _decision(answer: Answer) -> Decision:
 
 
 def _metric(name: str, data: str, answers: Sequence[Answer], value: Callable[[Sequence[Answer]], float]) -> Metric:
-    by_patient: dict[str, list[Answer]] = {}
-    for answer in answers:
-        by_patient.setdefault(answer.patient, []).append(answer)
-    groups, rng, drawn = list(by_patient.values()), np.random.default_rng(0), []
-    for _ in range(_RESAMPLES):
-        chosen = rng.integers(len(groups), size=len(groups))
-        drawn.append(value([answer for n in chosen for answer in groups[n]]))
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return Metric(name, data, len(groups), *(round(float(v), 4) for v in (value(answers), low, high)))
+    numbers = np.arange(len(answers))
+    patients = [answer.patient for answer in answers]
+    return patient_metric(
+        name, data, numbers, patients, lambda rows: value([answers[int(n)] for n in rows]), resamples=_RESAMPLES
+    )
 
 
 def _calibration(values: Probabilities) -> ClassCalibration:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from renalct.cascade import Cascade
 from renalct.core.labels import KNOWN_CLASSES, MassClass, Region, Structure
 from renalct.core.volume import LabelMap
 from renalct.metrics.case import evaluate_case
 from renalct.metrics.scores import CaseScores, ScoreSettings
+from renalct.metrics.significance import bootstrap_interval
 from renalct.models.cases import Case, CaseFile
 from renalct.models.inference import classify_masses
 from renalct.models.release import Metric, Release
 
-_RESAMPLES = 2000
 _EVERY_CLASS = {Structure.KIDNEY, Structure.TUMOR, Structure.CYST}
 _SETTINGS = ScoreSettings(domain_surfaces=False)
 _REGIONS = (Region.KIDNEY_AND_MASS, Region.MASS, Region.TUMOR)
@@ -119,11 +120,20 @@ def _called(release: Release, cascade: Cascade, case: Case) -> Iterable[_Called]
 def _metric(name: str, data: str, values: NDArray[np.float64] | Sequence[NDArray[np.float64]]) -> Metric:
     """The mean with its bootstrap interval; a value per patient, or an array of values per patient."""
     each = [np.atleast_1d(v) for v in values]
-    rng = np.random.default_rng(0)
-    means = []
-    for _ in range(_RESAMPLES):
-        chosen = rng.integers(len(each), size=len(each))
-        means.append(float(np.concatenate([each[n] for n in chosen]).mean()))
-    low, high = np.percentile(means, (2.5, 97.5))
-    value = float(np.concatenate(each).mean())
-    return Metric(name, data, len(each), round(value, 4), round(float(low), 4), round(float(high), 4))
+    patients = np.repeat(np.arange(len(each)), [len(v) for v in each])
+    return patient_metric(name, data, np.concatenate(each), patients.tolist(), lambda rows: float(rows.mean()))
+
+
+def patient_metric(
+    name: str,
+    data: str,
+    values: ArrayLike,
+    patients: Sequence[Hashable],
+    statistic: Callable[[NDArray[np.float64]], float],
+    *,
+    resamples: int = 2000,
+) -> Metric:
+    """A statistic of values with its 95 % bootstrap interval over patients; that of one patient is the value alone."""
+    found = bootstrap_interval(values, patients, statistic, seed=0, resamples=resamples)
+    low, high = (found.value if math.isnan(end) else end for end in (found.low, found.high))
+    return Metric(name, data, len(set(patients)), round(found.value, 4), round(low, 4), round(high, 4))
