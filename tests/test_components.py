@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap
-from renalct.imaging.components import SeparationSettings, separate
+from renalct.imaging.components import SeparationSettings, separate, without_masses
 from shapes import ellipsoid, grid_of
 
 SETTINGS = SeparationSettings(min_kidney_ml=1.0, min_mass_diameter_mm=3.0)
@@ -103,3 +103,47 @@ def test_an_organ_that_is_almost_all_mass_is_no_kidney_where_a_share_of_parenchy
     assert len(separate(label_map, settings=SETTINGS)) == 2
     (kept,) = separate(label_map, settings=SeparationSettings(1.0, 3.0, min_parenchyma_share=0.05))
     assert kept.parenchyma.box.stop[0] < 45
+
+
+def cubes(*masses: tuple[slice, slice, slice]) -> LabelMap:
+    """A kidney of 8 x 8 x 8 voxels of 1 mm in a grid of 14, with cubes of tumor."""
+    values = np.zeros((14, 14, 14), np.uint8)
+    values[2:10, 2:10, 2:10] = Structure.KIDNEY
+    for mass in masses:
+        values[mass] = Structure.TUMOR
+    return LabelMap(values, grid_of((14, 14, 14)))
+
+
+INNER, OUTER = (slice(4, 7),) * 3, (slice(9, 13), slice(4, 8), slice(4, 8))
+SMALL = SeparationSettings(min_kidney_ml=0.1)
+
+
+def test_a_dropped_mass_inside_the_kidney_becomes_parenchyma():
+    (organ,) = separate(cubes(INNER, OUTER), settings=SMALL)
+    outer, inner = organ.masses
+    left = without_masses(organ, [inner], shape=(14, 14, 14))
+    assert left.masses == (outer,)
+    assert left.parenchyma.count == 8**3 - 16  # the outer cube takes one layer of 4 x 4 voxels of the kidney
+
+
+def test_a_dropped_mass_that_borders_on_other_tissue_becomes_background():
+    (organ,) = separate(cubes(INNER, OUTER), settings=SMALL)
+    outer, inner = organ.masses
+    left = without_masses(organ, [outer], shape=(14, 14, 14))
+    assert left.masses == (inner,)
+    assert left.parenchyma.count == organ.parenchyma.count == 8**3 - 16 - 27
+
+
+def test_dropping_nothing_changes_nothing():
+    (organ,) = separate(cubes(OUTER), settings=SMALL)
+    left = without_masses(organ, [], shape=(14, 14, 14))
+    assert left.masses == organ.masses
+    assert np.array_equal(left.parenchyma.voxels, organ.parenchyma.voxels)
+
+
+def test_what_lies_outside_of_the_image_is_no_border():
+    values = np.full((3, 3, 3), Structure.KIDNEY, np.uint8)
+    values[0, 0, 0] = Structure.TUMOR
+    rules = SeparationSettings(min_kidney_ml=0.0, min_mass_diameter_mm=0.0)
+    (organ,) = separate(LabelMap(values, grid_of((3, 3, 3))), settings=rules)
+    assert without_masses(organ, organ.masses, shape=(3, 3, 3)).parenchyma.count == 27  # all seven neighbors are kidney

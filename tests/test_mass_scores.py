@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from renalct.core.grid import Box
+from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap, Mask
+from renalct.imaging.components import SeparationSettings, separate
 from renalct.models.inference import segment
-from renalct.models.mass_scores import Segmentation, confidence, mass_score
+from renalct.models.mass_scores import Segmentation, confidence, mass_score, trusted
 from renalct.models.recipe import Activation, Target
 from renalct.models.recipes import recipe_named
 from shapes import grid_of
@@ -56,3 +58,16 @@ def test_segmenting_tells_the_probability_of_mass_on_each_box_with_its_margin():
     expected = (np.exp(0.5) + np.exp(-0.5)) / (np.exp(0.5) + 3 * np.exp(-0.5))
     middle = np.asarray(box.shape) // 2
     assert scores[tuple(middle)] == pytest.approx(255 * expected, abs=1)
+
+
+def test_masses_of_which_the_networks_are_unsure_are_left_out():
+    grid = grid_of((9, 9, 9))
+    values = np.full(grid.shape, Structure.KIDNEY, np.uint8)
+    values[2, 2, 2] = values[6, 6, 6] = Structure.TUMOR
+    scores = np.zeros(grid.shape, np.uint8)
+    scores[2, 2, 2], scores[6, 6, 6] = 204, 102  # 0.8 and 0.4
+    label_map = Segmentation(values, grid, ((Box.whole(grid.shape), scores),))
+    (organ,) = separate(label_map, settings=SeparationSettings(min_kidney_ml=0.0, min_mass_diameter_mm=0.0))
+    assert [mass.box.start for mass in trusted(organ, label_map, least=0.5).masses] == [(2, 2, 2)]
+    assert len(trusted(organ, label_map, least=0.4).masses) == 2
+    assert trusted(organ, LabelMap(values, grid), least=0.9).masses == organ.masses, "no network looked at it"

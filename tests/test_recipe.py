@@ -119,6 +119,7 @@ def test_targets_know_their_label_values():
         lambda: replace(recipe_named("starter").segment, near_located_mm=-1.0),
         lambda: replace(recipe_named("starter"), abstain_below=2.0),
         lambda: replace(recipe_named("starter"), least_parenchyma_share=1.0),
+        lambda: replace(recipe_named("starter"), least_mass_confidence=1.0),
         lambda: replace(recipe_named("starter").segment.network, strides=()),
         lambda: replace(recipe_named("zang2021").segment.network, kernels=((3, 3, 3),)),
         lambda: replace(recipe_named("starter").classify.network, channels=(1, 2)),

@@ -14,9 +14,10 @@ from renalct.models import recipes, training
 from renalct.models.cases import Origin, phantom_files
 from renalct.models.lineage import RunSettings
 from renalct.models.recipes import recipe_named
-from renalct.models.release import Metric, load_release, random_release, save_release
+from renalct.models.release import Card, Metric, load_release, random_release, save_release
 from renalct.models.run_folder import RunRecord, read_run
 from renalct.models.run_plan import RunPlan, RunWatch
+from renalct.models.splits import Split
 from renalct.models.trained import KITS_LICENCE, trained_on, trained_release
 from renalct.models.training import train
 from tiny_recipes import tiny
@@ -124,6 +125,34 @@ def test_train_then_weights_make_a_release_with_measured_metrics(tmp_path, tiny_
     assert [n.steps for n in release.card.lineage.networks] == [1, 1, 1]
     assert {m.name for m in release.card.metrics} >= {"kidney and mass Dice", "mass Dice", "tumor Dice"}
     assert all(m.n == 1 and "phantom" in m.data for m in release.card.metrics)
+
+
+def test_a_release_is_measured_again_with_another_rule_and_the_same_weights(tmp_path, tiny_by_name, capsys):
+    split = Split(("a", "b"), ("c",))
+    (tmp_path / "split.json").write_text(split.to_text())
+    told = "Trained on slices of 2 patients; measured on 1 other patients: old; licence none."
+    kept = Metric("class accuracy on reference masses", "patients", 1, 1.0, 1.0, 1.0)
+    old = Metric("old", "patients", 1, 1.0, 1.0, 1.0)
+    card = Card("tiny", "1", told, "none", cases_sha256=split.sha256, metrics=(kept, old))
+    before = save_release(replace(random_release(TINY), card=card), tmp_path / "release")
+    words = ["weights", str(tmp_path / "release"), "-o", str(tmp_path / "new"), "--phantoms", "1"]
+    assert main([*words, "--split", str(tmp_path / "split.json"), "--least-mass-confidence", "0.7"]) == 0
+    new = load_release(tmp_path / "new")
+    assert new.recipe == replace(before.recipe, least_mass_confidence=0.7)
+    mine, theirs = dict(new.weights)["segment"][0], dict(load_release(tmp_path / "release").weights)["segment"][0]
+    assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    names = [metric.name for metric in new.card.metrics]
+    assert "mass Dice" in names and "class accuracy on reference masses" in names and "old" not in names
+    assert (
+        new.card.trained_on
+        == "Trained on slices of 2 patients; accuracy on other patients was not measured; licence none."
+    )
+    (tmp_path / "split.json").write_text(Split(("a",), ("b", "c")).to_text())
+    capsys.readouterr()
+    assert main([*words, "--split", str(tmp_path / "split.json")]) == 2
+    assert "is not the split that this release was trained with" in capsys.readouterr().err
+    assert main(words) == 2
+    assert "give the split of its training" in capsys.readouterr().err
 
 
 def test_weights_calibrates_on_masses_that_no_training_saw(tmp_path, tiny_by_name, monkeypatch, capsys):

@@ -7,9 +7,12 @@ from renalct.models.recipe import Recipe, Stage
 
 
 def tiny(recipe: Recipe, *, patch: int = 32) -> Recipe:
-    """The recipe with an eighth of the channels and cubic patches (or a fixed shape) of `patch` voxels."""
+    """The recipe with an eighth of the channels and cubic patches (or a fixed shape) of `patch` voxels.
+
+    Masses count however unsure the networks are, as untrained ones are sure of nothing.
+    """
     changed = {name: _tiny(stage, patch) for name, stage in recipe.stages}
-    return replace(recipe, **changed)
+    return replace(recipe, least_mass_confidence=0.0, **changed)
 
 
 def _tiny(stage: Stage, patch: int) -> Stage:

@@ -1,7 +1,8 @@
 """Export the networks of a training run as a release, measured on patients that it never saw; or show a release's card.
 
 Give --stacks (the folder that the run was trained from) to measure on its held-out patients; phantoms that the run
-has not seen are always measured.
+has not seen are always measured. A release, given with the --split file of its training, is measured again: its weights
+and what was measured of its classifier alone stay, all other numbers of the new card are new.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from pathlib import Path
 from renalct import __version__
 from renalct.core.errors import InputError, OutputError
 from renalct.models.cases import CaseFile, phantom_files, stack_files
-from renalct.models.release import Metric, Release, describe, load_release, save_release
+from renalct.models.release import Metric, Release, describe, holds_release, load_release, save_release
 from renalct.models.run_folder import read_run
-from renalct.models.trained import is_trained, lineage_of, trained_on, trained_release
+from renalct.models.splits import Split
+from renalct.models.trained import is_trained, lineage_of, measured_again, trained_on, trained_release
 
 _PATIENTS = "patients held out (slabs of KiTS19)"
 EPILOG = """examples:
   renalct weights run -o release --stacks stacks      export, and measure on the held-out patients
+  renalct weights release -o new --split run/split.json --stacks stacks      measure a release again
   renalct weights --show                              the card of the starter release
   renalct weights release --show --json               the card of another, as JSON"""
 
@@ -39,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--others", type=Path, metavar="RELEASE", help="take the stages that the run has not trained from this release"
     )
+    parser.add_argument("--split", type=Path, metavar="FILE", help="to measure a release again: its training's split")
+    parser.add_argument(
+        "--least-mass-confidence",
+        type=float,
+        metavar="P",
+        help="what the segmenting networks see as mass with a mean probability under P is none (the recipe's)",
+    )
     parser.add_argument(
         "--calibrate", action="store_true", help="calibrate the classes' probabilities on the masses measured on"
     )
@@ -52,30 +62,65 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.folder is None or arguments.output is None:
         raise InputError("give the folder of a run and, with -o, that of the new release; or --show to see a card")
-    record, split = read_run(arguments.folder)
-    others = load_release(arguments.others) if arguments.others else None
-    release = trained_release(arguments.folder, version=arguments.version, others=others)
-    own = tuple(name for name, _ in record.recipe.stages if others is None or is_trained(arguments.folder, name))
     try:
-        patients, phantoms = _unseen(arguments, frozenset(split.validation))
-        metrics: tuple[Metric, ...] = ()
-        if arguments.calibrate:
-            release = save_release(release, arguments.output)
-            release, metrics = _calibrated(release, patients, phantoms)
-        release = save_release(release, arguments.output)
-        metrics = _measure(load_release(arguments.output), patients, phantoms) + metrics
-        card = replace(
-            release.card,
-            metrics=metrics,
-            trained_on=trained_on(record, metrics),
-            parent=others.digest if others else "",
-            lineage=lineage_of(arguments.folder, stages=own),
-        )
-        save_release(replace(release, card=card), arguments.output)
+        if holds_release(arguments.folder):
+            _measure_again(arguments)
+        else:
+            _export(arguments)
     except OSError as error:
         raise OutputError(f"the release cannot be written to {arguments.output} ({error.strerror})") from error
     print(_card(load_release(arguments.output)))
     return 0
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    record, split = read_run(arguments.folder)
+    others = load_release(arguments.others) if arguments.others else None
+    release = trained_release(arguments.folder, version=arguments.version, others=others)
+    own = tuple(name for name, _ in record.recipe.stages if others is None or is_trained(arguments.folder, name))
+    release, metrics = _measured(release, arguments, split)
+    card = replace(
+        release.card,
+        metrics=metrics,
+        trained_on=trained_on(record, metrics),
+        parent=others.digest if others else "",
+        lineage=lineage_of(arguments.folder, stages=own),
+    )
+    save_release(replace(release, card=card), arguments.output)
+
+
+def _measure_again(arguments: argparse.Namespace) -> None:
+    if arguments.split is None or arguments.others is not None or arguments.calibrate:
+        raise InputError(
+            f"{arguments.folder} is a release; to measure it again give the split of its training with --split, "
+            "without --others and --calibrate, or give the folder of a run to export"
+        )
+    release, split = load_release(arguments.folder), Split.read(arguments.split)
+    if split.sha256 != release.card.cases_sha256:
+        raise InputError(
+            f"{arguments.split} is not the split that this release was trained with (sha256 {split.sha256[:12]}, not "
+            f"{release.card.cases_sha256[:12]}); it may hold out patients that the networks have seen"
+        )
+    kept = tuple(metric for metric in release.card.metrics if "reference masses" in metric.name)  # of the classifier
+    release, metrics = _measured(release, arguments, split)
+    metrics += kept
+    told = measured_again(release.card.trained_on, metrics)
+    card = replace(release.card, version=arguments.version, metrics=metrics, trained_on=told)
+    save_release(replace(release, card=card), arguments.output)
+
+
+def _measured(release: Release, arguments: argparse.Namespace, split: Split) -> tuple[Release, tuple[Metric, ...]]:
+    """The release with the rules that were asked for, as it stands in the output folder, and what it is worth."""
+    patients, phantoms = _unseen(arguments, frozenset(split.validation))
+    if arguments.least_mass_confidence is not None:
+        recipe = replace(release.recipe, least_mass_confidence=arguments.least_mass_confidence)
+        release = replace(release, recipe=recipe)
+    metrics: tuple[Metric, ...] = ()
+    if arguments.calibrate:
+        release = save_release(release, arguments.output)
+        release, metrics = _calibrated(release, patients, phantoms)
+    release = save_release(release, arguments.output)
+    return release, _measure(load_release(arguments.output), patients, phantoms) + metrics
 
 
 def _unseen(

@@ -82,6 +82,33 @@ def separate(label_map: LabelMap, *, settings: SeparationSettings = SeparationSe
     return tuple(organ for n, organ in enumerate(organs) if n < 2 or organ.voxels >= _THIRD_SHARE * organs[0].voxels)
 
 
+def without_masses(organ: Organ, dropped: Sequence[Mask], *, shape: tuple[int, int, int]) -> Organ:
+    """The organ without these of its masses: what borders mostly on parenchyma becomes parenchyma.
+
+    What borders mostly on something else (fat, liver, bowel) becomes background. What lies outside of the label map,
+    whose `shape` is given, does not count.
+    """
+    kept = tuple(mass for mass in organ.masses if not any(mass is each for each in dropped))
+    box = organ.parenchyma.box  # of the kidney with its masses
+    around = box.grown(1, within=shape)
+    before = _padded(organ.parenchyma, around)
+    tissue = organ.parenchyma.voxels.copy()
+    for mass in dropped:
+        outer = mass.box.grown(1, within=shape)
+        inside = _padded(mass, outer)
+        shell = ndimage.binary_dilation(inside, np.ones((3, 3, 3), bool)) & ~inside
+        if 2 * np.count_nonzero(before[outer.inside(around).slices] & shell) > np.count_nonzero(shell):
+            tissue[mass.box.inside(box).slices] |= mass.voxels
+    return Organ(Mask(box, tissue), kept)
+
+
+def _padded(mask: Mask, box: Box) -> Booleans:
+    """The voxels of a mask in a box around its own."""
+    voxels = np.zeros(box.shape, bool)
+    voxels[mask.box.inside(box).slices] = mask.voxels
+    return voxels
+
+
 def component_boxes(mask: Booleans, *, min_voxels: float) -> list[Box]:
     """The boxes of the 26-connected components of at least `min_voxels`, largest component first."""
     return [box for box, _ in _components(mask, min_voxels)]

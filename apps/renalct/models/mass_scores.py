@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from renalct.core.grid import Box
 from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap, Mask
+from renalct.imaging.components import Organ, without_masses
 from renalct.models.recipe import Activation, Stage
 
 Bytes = NDArray[np.uint8]
@@ -49,3 +50,10 @@ def confidence(segmented: LabelMap, mask: Mask) -> float | None:
         theirs = tuple(slice(a, b) for a, b in zip(start - box.start, stop - box.start, strict=True))
         np.maximum(found[inside], scores[theirs], out=found[inside])
     return round(float(found[mask.voxels].mean()) / 255, 4)
+
+
+def trusted(organ: Organ, segmented: LabelMap, *, least: float) -> Organ:
+    """The organ without the masses of which the networks are less sure than `least`; see `without_masses`."""
+    sure = [confidence(segmented, mask) for mask in organ.masses]
+    unsure = [mask for mask, value in zip(organ.masses, sure, strict=True) if value is not None and value < least]
+    return without_masses(organ, unsure, shape=segmented.grid.shape)

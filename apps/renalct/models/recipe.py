@@ -229,7 +229,8 @@ class Recipe:
     """A named system. Without `localize` the segmenting stage sees the whole volume; without `classify` masses keep
     the class that their structure tells.
 
-    What is smaller than a mass of `smallest_mass_mm` is none. A mass under `smallest_classified_mm` average diameter,
+    What is smaller than a mass of `smallest_mass_mm`, or has a mean probability of mass under `least_mass_confidence`,
+    is none. A mass under `smallest_classified_mm` average diameter,
     or without a class of at least `abstain_below` probability, is `unknown`. An organ of which less than
     `least_parenchyma_share` is kidney tissue is no kidney.
     `split_shares` are the relative numbers of patients for training, validation and, where there are three, test.
@@ -244,6 +245,7 @@ class Recipe:
     smallest_classified_mm: float = 5.0
     abstain_below: float = 0.0
     least_parenchyma_share: float = 0.0
+    least_mass_confidence: float = 0.0
     split_shares: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -260,6 +262,8 @@ class Recipe:
             raise RecipeError("the classify stage needs classes")
         if not 0 <= self.abstain_below <= 1:
             raise RecipeError(f"abstain_below is {self.abstain_below}; a probability is needed")
+        if not 0 <= self.least_mass_confidence < 1:
+            raise RecipeError(f"least_mass_confidence is {self.least_mass_confidence}; a probability below 1 is needed")
         if not 0 <= self.least_parenchyma_share < 1:
             raise RecipeError(f"least_parenchyma_share is {self.least_parenchyma_share}; a share below 1 is needed")
 

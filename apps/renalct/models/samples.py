@@ -23,7 +23,7 @@ from renalct.models.sliced_cases import sliced_cases
 from renalct.models.training_settings import Balance, Sampling
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-_WEIGHT = {Origin.SLAB: 6.0, Origin.PHANTOM: 3.0, Origin.SINGLE_SLICE: 1.5, Origin.VOLUME: 6.0}
+_WEIGHT = {Origin.SLAB: 6.0, Origin.PHANTOM: 3.0, Origin.SINGLE_SLICE: 1.5, Origin.VOLUME: 3.0}
 _WHOLE_WEIGHT = {**_WEIGHT, Origin.SINGLE_SLICE: 5.0}  # the only images of patients that show other levels
 _WITHIN_SHARE = 0.85  # samples moved inside their image; the others learn what lies beyond its edge
 _OTHER_WEIGHT = 6.0

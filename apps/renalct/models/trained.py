@@ -90,16 +90,24 @@ def trained_on(record: RunRecord, metrics: tuple[Metric, ...]) -> str:
     made = _made_words(record)
     if not record.training_patients:
         return f"Trained on zero patient images, on {made}; no accuracy on patients is known. Licence {licence}."
+    made = f" and on {made}" if made else ""
+    images = f"{record.data or 'images'} of {record.training_patients} patients"
+    return f"Trained on {images}{made}; {_measured_words(metrics)}; licence {licence}."
+
+
+def measured_again(told: str, metrics: tuple[Metric, ...]) -> str:
+    """What a release was trained on, as told by `trained_on`, with other measurements; without patients it stays."""
+    parts = told.split("; ")
+    return told if len(parts) != 3 else "; ".join((parts[0], _measured_words(metrics), parts[2]))
+
+
+def _measured_words(metrics: tuple[Metric, ...]) -> str:
     patients = [m for m in metrics if m.data.startswith("patients")]
     told = [m for m in patients if not m.name.endswith("surface Dice") and "reference masses" not in m.name]
     if not told:
-        measured = "accuracy on other patients was not measured"
-    else:
-        each = ", ".join(f"{m.name} {m.value:.2f} [{m.low:.2f} to {m.high:.2f}]" for m in told)
-        measured = f"measured on {told[0].n} other patients: {each}"
-    made = f" and on {made}" if made else ""
-    images = f"{record.data or 'images'} of {record.training_patients} patients"
-    return f"Trained on {images}{made}; {measured}; licence {licence}."
+        return "accuracy on other patients was not measured"
+    each = ", ".join(f"{m.name} {m.value:.2f} [{m.low:.2f} to {m.high:.2f}]" for m in told)
+    return f"measured on {told[0].n} other patients: {each}"
 
 
 def _made_words(record: RunRecord) -> str:

@@ -34,7 +34,14 @@ _COARSE = replace(
     ),
 )
 COARSE: Recipe = replace(
-    STARTER, name="coarse", source="renalct", localize=None, segment=_COARSE, classify=None, least_parenchyma_share=0.0
+    STARTER,
+    name="coarse",
+    source="renalct",
+    localize=None,
+    segment=_COARSE,
+    classify=None,
+    least_parenchyma_share=0.0,
+    least_mass_confidence=0.0,
 )
 """What one processor core trains in half a minute: relative gains are asked for, not the best Dice."""
 
