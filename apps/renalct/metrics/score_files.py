@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from renalct.core.errors import InputError
 from renalct.core.labels import Region
 from renalct.metrics.evaluated import CaseRecord, Evaluated
-from renalct.metrics.scores import RegionScore
+from renalct.metrics.scores import CaseScores, RegionScore
 
 SCHEMA_VERSION = 1
 _REGION_FIELDS = (
@@ -53,6 +57,49 @@ def decisions_csv(evaluated: Evaluated) -> str:
 def region_json(scores: Sequence[RegionScore]) -> dict[str, Any]:
     """The scores of regions by the name of the region; undefined numbers are null."""
     return {score.region.title: {name: _finite(getattr(score, name)) for name in _REGION_FIELDS} for score in scores}
+
+
+@dataclass(frozen=True)
+class ScoredSystem:
+    """What scores.json says of a system: its name, the data set, the settings as written, and the cases' regions."""
+
+    system: str
+    data: str
+    settings: tuple[tuple[str, object], ...]
+    cases: tuple[CaseScores, ...]
+
+
+def read_scores(path: Path) -> ScoredSystem:
+    """The region scores of an evaluation's scores.json; undefined numbers are nan, and masses are not read.
+
+    Raises `InputError` when the file is not there or is no such file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["schema_version"] != SCHEMA_VERSION:
+            raise InputError(f"{path} has schema version {found['schema_version']}; {SCHEMA_VERSION} can be read")
+        cases = tuple(_regions_of(case) for case in found["cases"])
+        return ScoredSystem(found["system"], found["data_set"], tuple(sorted(found["settings"].items())), cases)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); give a folder that renalct evaluate wrote"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is no scores.json of renalct evaluate ({error}); evaluate again") from error
+
+
+def _regions_of(case: dict[str, Any]) -> CaseScores:
+    found = [(region, case["regions"].get(region.title)) for region in Region]
+    regions = tuple(
+        RegionScore(region, *(_defined(numbers[name]) for name in _REGION_FIELDS))
+        for region, numbers in found
+        if numbers
+    )
+    return CaseScores(case["case"], case["patient"], regions, (), (), ())
+
+
+def _defined(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _case_line(record: CaseRecord) -> list[str]:
