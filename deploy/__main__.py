@@ -1,38 +1,56 @@
-"""``python deploy -i INPUT -o OUTPUT -m MODELS``: a CT study to DICOM SEG, SR, maps and key images.
+"""``python deploy -i INPUT -o OUTPUT -m MODELS``: CT studies to DICOM SEG, SR, maps and key images, and a status each.
 
-INPUT is searched for DICOM files; MODELS may be empty (the starter release is used) or hold a release. Exit codes are
-those of the command line: 0 done, 2 the input, 3 the release, 1 anything unforeseen.
+INPUT is searched for DICOM files; MODELS may be empty (the starter release is used) or hold a release. README.md says
+what the environment variables do, what lies in OUTPUT, and what the exit codes mean.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
-from renalct.core.errors import RenalctError
-from renalct.formats.output_folder import filled_folder
 from renalct.host_shims import install
 
 
 def main() -> int:
-    """Run the graph on the command line's folders; returns the exit code. Nothing is written unless all of it is."""
+    """Run the graph for each study of the command line's folders; returns the exit code."""
     install()  # an application package has no .pth file that does it; before anything of MONAI is imported
-    from app import RenalctApplication, prepare
+    from app import SERIES_RULES, RenalctApplication
     from monai.deploy.core import Application
+    from operators import Shared
+    from renalct.cascade import Cascade
+    from renalct.delivery.host_sending import sending_or_none
+    from renalct.models.release import load_release, release_among
+    from renalct.runs.environment import settings_of_environment
+    from renalct.runs.status import exit_code_of
+    from renalct.runs.studies import analyse_studies, failed_before
 
-    try:
-        context = Application.init_app_context(sys.argv)
-        logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
-        with filled_folder(Path(context.output_path)) as folder:
-            shared = prepare(context, folder)
-            RenalctApplication(shared).run()
-            for refusal in shared.refusals:
-                raise refusal
-    except RenalctError as error:
-        sys.stderr.write(f"renalct: {error}\n")
-        return error.exit_code
-    return 0
+    context = Application.init_app_context(sys.argv)
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
+    source, output = Path(context.input_path), Path(context.output_path)
+    with ExitStack() as closing:
+        try:
+            host = settings_of_environment(os.environ, rules=SERIES_RULES)
+            release = load_release(release_among(Path(context.model_path)))
+            cascade = Cascade(release, device=host.device)
+            send = sending_or_none(host.destinations, outbox=host.outbox, wait_s=host.wait_s, closing=closing)
+            statuses = analyse_studies(
+                source,
+                output,
+                steps=lambda run, scan, folder: RenalctApplication(
+                    Shared(run, scan, cascade, host.analysis, folder, send)
+                ).run(),
+                cascade=cascade,
+                settings=host.analysis,
+                send=send,
+            )
+        except Exception as error:  # told by the status, and not by a traceback, whose words may hold anything
+            statuses = (failed_before(error, output),)
+    sys.stderr.writelines(f"renalct: {status.reason}\n" for status in statuses if status.code)
+    return exit_code_of(statuses)
 
 
 if __name__ == "__main__":

@@ -1,82 +1,62 @@
-"""The graph of the application: load, choose, segment, classify, and one writer for each kind of result."""
+"""The graph of the application: one operator for each step from the study's headers to the archive."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 from monai.deploy.conditions import CountCondition
-from monai.deploy.core import AppContext, Application
+from monai.deploy.core import Application
 from operators import (
     ChooseSeries,
     ClassifyMasses,
+    ExplainClasses,
     LoadStudy,
+    ReadSeries,
+    SegmentKidneys,
     SegmentMasses,
+    SendResults,
     Shared,
+    Step,
     WriteActivationMaps,
     WriteKeyImages,
     WriteReport,
     WriteSegmentation,
     WriteStructuredReport,
 )
-from renalct.cascade import Cascade
-from renalct.formats.dicom.objects import ObjectSettings
-from renalct.formats.dicom.rules import Rules
-from renalct.models.release import holds_release, load_release
 
 SERIES_RULES = Path(__file__).with_name("series_rules.json")
 
-
-def prepare(context: AppContext, output: Path) -> Shared:
-    """What the steps of one run share. Raises a `ReleaseError` where the release in the models folder is no good."""
-    return Shared(
-        refusals=[],
-        cascade=Cascade(load_release(release_folder(Path(context.model_path)))),
-        rules=Rules.read(SERIES_RULES),
-        input=Path(context.input_path),
-        output=output,
-        settings=ObjectSettings(now=datetime.now()),
-    )
+STEPS: dict[str, type[Step]] = {
+    "load": LoadStudy,
+    "choose_series": ChooseSeries,
+    "read_series": ReadSeries,
+    "segment_kidneys": SegmentKidneys,
+    "segment_masses": SegmentMasses,
+    "classify": ClassifyMasses,
+    "explain": ExplainClasses,
+    "write_seg": WriteSegmentation,
+    "write_sr": WriteStructuredReport,
+    "write_activation_maps": WriteActivationMaps,
+    "write_key_images": WriteKeyImages,
+    "write_report": WriteReport,
+    "send": SendResults,
+}
+"""The operators by their names in the log. Each port has one giver; every step that takes it receives its value."""
 
 
 class RenalctApplication(Application):
-    """Reads the input folder and writes into the output folder; what renalct refused is in `shared.refusals`."""
+    """Analyses one study into the output folder; what became of it is in `shared.run`."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         super().__init__()
 
     def compose(self) -> None:
-        """Connect the operators; called by the framework when the graph is run."""
-        shared = self.shared
+        """Connect the operators port by port; called by the framework when the graph is run."""
         once = CountCondition(self, 1)
-        load = LoadStudy(self, once, shared=shared, name="load")
-        choose = ChooseSeries(self, shared=shared, name="choose")
-        segment = SegmentMasses(self, shared=shared, name="segment")
-        classify = ClassifyMasses(self, shared=shared, name="classify")
-        write_seg = WriteSegmentation(self, shared=shared, name="write_seg")
-        write_sr = WriteStructuredReport(self, shared=shared, name="write_sr")
-        self.add_flow(load, choose, {("scan", "scan")})
-        self.add_flow(choose, segment, {("study", "study")})
-        self.add_flow(choose, classify, {("study", "study")})
-        self.add_flow(segment, classify, {("segmented", "segmented")})
-        self.add_flow(classify, write_seg, {("analyzed", "analyzed")})
-        self.add_flow(classify, write_sr, {("analyzed", "analyzed")})
-        self.add_flow(write_seg, write_sr, {("segmentation", "segmentation")})
-        for writer in (
-            WriteActivationMaps(self, shared=shared, name="write_activation_maps"),
-            WriteKeyImages(self, shared=shared, name="write_key_images"),
-            WriteReport(self, shared=shared, name="write_report"),
-        ):
-            self.add_flow(classify, writer, {("analyzed", "analyzed")})
-
-
-def release_folder(models: Path) -> Path | None:
-    """The folder of the release to use: `models` itself, or the one folder in it that holds a release or a registry.
-
-    None, which means the starter release in the package, where there is no release at all. The packager puts each
-    model into a folder of its own.
-    """
-    if not models.is_dir() or holds_release(models):
-        return models if models.exists() else None
-    return next((folder for folder in sorted(models.iterdir()) if holds_release(folder)), None)
+        conditions = {"load": (once,)}
+        made = [kind(self, *conditions.get(name, ()), shared=self.shared, name=name) for name, kind in STEPS.items()]
+        givers = {step.gives: step for step in made if step.gives}
+        for step in made:
+            for port in step.takes:
+                self.add_flow(givers[port], step, {(port, port)})

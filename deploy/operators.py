@@ -1,4 +1,8 @@
-"""The steps of the graph: each receives, calls renalct, and passes on."""
+"""The steps of the graph: each receives, calls renalct once, and passes on.
+
+A step of one's own takes the place of one of these when it has the same ports (`takes`, `gives`) and emits values of
+the same type: derive it from `Step`, give it a `work`, and name it in app.py.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +11,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from highdicom.seg import Segmentation
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
-from renalct.cascade import Cascade
-from renalct.core.errors import RenalctError
+from renalct.cascade import Cascade, Regions
+from renalct.core.findings import Findings
 from renalct.core.report import Report
-from renalct.formats.dicom.choose import choose_series
+from renalct.core.volume import LabelMap
+from renalct.formats.dicom.choose import Choice, choose_series
 from renalct.formats.dicom.objects import (
     Analysis,
-    ObjectSettings,
     write_activation_maps,
     write_key_images,
     write_measurements,
     write_segmentation,
 )
-from renalct.formats.dicom.rules import Rules
-from renalct.formats.dicom.scan import scan_study
+from renalct.formats.dicom.scan import StudyScan
 from renalct.formats.results import draw_key_images, write_report
 from renalct.formats.study import Study, load_choice
+from renalct.runs.analysis import AnalysisSettings
+from renalct.runs.finishing import Send, send_results
+from renalct.runs.study_run import StudyRun
+
+Paths = tuple[Path, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What every step has: the cascade and the rules, the folders, how objects are written, what was refused."""
+    """What every step has: the study's run (its log, times and outcome) and headers, the cascade, settings, folder.
 
-    refusals: list[RenalctError]
+    `send` hands files on, where a destination is named.
+    """
+
+    run: StudyRun
+    scan: StudyScan
     cascade: Cascade
-    rules: Rules
-    input: Path
+    settings: AnalysisSettings
     output: Path
-    settings: ObjectSettings
+    send: Send | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,147 +60,168 @@ class Analyzed:
 
 
 class Step(Operator):
-    """A step of the graph. What renalct refuses is kept, nothing is passed on, and the graph comes to its end."""
+    """A step of the graph, with the names of the ports that it takes values from and gives one to.
+
+    Its start, end and seconds are told to the log. What renalct refuses is kept as the study's outcome: nothing is
+    passed on, and the graph comes to its end.
+    """
+
+    takes: tuple[str, ...] = ()
+    gives = ""
 
     def __init__(self, fragment: Fragment, *conditions: Any, shared: Shared, name: str) -> None:
         self.shared = shared
         super().__init__(fragment, *conditions, name=name)
 
+    def setup(self, spec: OperatorSpec) -> None:
+        """Declare the ports; called by the framework."""
+        for port in self.takes:
+            spec.input(port)
+        if self.gives:
+            spec.output(self.gives)
+
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Do the step's work; called by the framework when every input has arrived."""
-        try:
-            self.work(op_input, op_output)
-        except RenalctError as error:
-            self.shared.refusals.append(error)
+        received = [op_input.receive(port) for port in self.takes]
+        with self.shared.run.kept(), self.shared.run.step(self.name):
+            result = self.work(*received)
+            if self.gives:
+                op_output.emit(result, self.gives)
 
     @abstractmethod
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """What the step does."""
+    def work(self, *received: Any) -> Any:
+        """What the step makes of what it takes."""
 
 
 class LoadStudy(Step):
-    """Finds the CT series below the input folder, by their headers."""
+    """Gives the headers of the study that this run of the graph is about; those of the input were read before."""
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """Out: the scan."""
-        spec.output("scan")
+    gives = "scan"
 
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """Scan the folder."""
-        op_output.emit(scan_study(self.shared.input), "scan")
+    def work(self) -> StudyScan:
+        """The study's series."""
+        return self.shared.scan
 
 
 class ChooseSeries(Step):
-    """Chooses the series to read, by rules and score, and reads it."""
+    """Chooses the series to analyse, by rules and score."""
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """In: the scan. Out: the study."""
-        spec.input("scan")
-        spec.output("study")
+    takes, gives = ("scan",), "choice"
 
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """Choose and read."""
-        scan = op_input.receive("scan")
-        op_output.emit(load_choice(scan, choose_series(scan, rules=self.shared.rules)), "study")
+    def work(self, scan: StudyScan) -> Choice:
+        """The best series, and why none of the others."""
+        return choose_series(scan, rules=self.shared.settings.rules)
+
+
+class ReadSeries(Step):
+    """Reads the pixels of the chosen series, as Hounsfield units on a checked grid."""
+
+    takes, gives = ("scan", "choice"), "study"
+
+    def work(self, scan: StudyScan, choice: Choice) -> Study:
+        """The volume, and a phase before contrast."""
+        return load_choice(scan, choice)
+
+
+class SegmentKidneys(Step):
+    """Finds the kidneys on coarse voxels: the regions in which masses are looked for."""
+
+    takes, gives = ("study",), "regions"
+
+    def work(self, study: Study) -> Regions:
+        """The region of each kidney."""
+        return self.shared.cascade.localize(study.volume)
 
 
 class SegmentMasses(Step):
-    """Finds the kidneys, and segments them and their masses."""
+    """Segments kidneys and masses on fine voxels in each region."""
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """In: the study. Out: the segmented label map."""
-        spec.input("study")
-        spec.output("segmented")
+    takes, gives = ("study", "regions"), "segmented"
 
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """Localize and segment."""
-        volume = op_input.receive("study").volume
-        cascade = self.shared.cascade
-        op_output.emit(cascade.segment(volume, cascade.localize(volume)), "segmented")
+    def work(self, study: Study, regions: Regions) -> LabelMap:
+        """The label map."""
+        return self.shared.cascade.segment(study.volume, regions)
 
 
 class ClassifyMasses(Step):
-    """Separates, measures, classifies and explains the masses, and reports on them."""
+    """Separates, measures and classifies the kidneys and masses."""
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """In: the study and its segmented label map. Out: what the writers need."""
-        spec.input("study")
-        spec.input("segmented")
-        spec.output("analyzed")
+    takes, gives = ("study", "segmented"), "findings"
 
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """Characterize and report."""
-        study, segmented = op_input.receive("study"), op_input.receive("segmented")
+    def work(self, study: Study, segmented: LabelMap) -> Findings:
+        """The findings."""
+        return self.shared.cascade.classify(study.volume, segmented, other_phases=study.other_phases)
+
+
+class ExplainClasses(Step):
+    """Makes the activation map of each mass, and the report."""
+
+    takes, gives = ("study", "findings"), "analyzed"
+
+    def work(self, study: Study, findings: Findings) -> Analyzed:
+        """What the writers need."""
         cascade = self.shared.cascade
-        findings = cascade.characterize(study.volume, segmented, other_phases=study.other_phases)
-        report = cascade.report(study.volume, findings, notices=study.notices)
-        analysis = Analysis.of(study.loaded, report, self.shared.settings)
-        op_output.emit(Analyzed(study, report, analysis), "analyzed")
-
-
-class Writer(Step):
-    """A step that writes results of an analysis."""
-
-    def setup(self, spec: OperatorSpec) -> None:
-        """In: the analysis."""
-        spec.input("analyzed")
-
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """Write."""
-        self.write(op_input.receive("analyzed"))
-
-    @abstractmethod
-    def write(self, analyzed: Analyzed) -> None:
-        """What the step writes."""
+        report = cascade.report(study.volume, cascade.explain(study.volume, findings), notices=study.notices)
+        self.shared.run.report = report
+        return Analyzed(study, report, Analysis.of(study.loaded, report, self.shared.settings.objects()))
 
 
 class WriteSegmentation(Step):
-    """Writes the DICOM SEG."""
+    """Writes the DICOM SEG, and passes it on to the structured report that refers to it."""
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """In: the analysis. Out: the segmentation, for the structured report that refers to it."""
-        spec.input("analyzed")
-        spec.output("segmentation")
+    takes, gives = ("analyzed",), "segmentation"
 
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """Write it, and pass it on."""
-        op_output.emit(write_segmentation(op_input.receive("analyzed").analysis, self.shared.output), "segmentation")
+    def work(self, analyzed: Analyzed) -> tuple[Segmentation | None, Paths]:
+        """The segmentation, and where it is."""
+        return write_segmentation(analyzed.analysis, self.shared.output)
 
 
 class WriteStructuredReport(Step):
     """Writes the DICOM SR."""
 
-    def setup(self, spec: OperatorSpec) -> None:
-        """In: the analysis, and the segmentation that the report refers to."""
-        spec.input("analyzed")
-        spec.input("segmentation")
+    takes, gives = ("analyzed", "segmentation"), "reports"
 
-    def work(self, op_input: InputContext, op_output: OutputContext) -> None:
-        """Write it."""
-        segmentation, _ = op_input.receive("segmentation")
-        write_measurements(op_input.receive("analyzed").analysis, segmentation, self.shared.output)
+    def work(self, analyzed: Analyzed, segmentation: tuple[Segmentation | None, Paths]) -> Paths:
+        """Where it is."""
+        return write_measurements(analyzed.analysis, segmentation[0], self.shared.output)
 
 
-class WriteActivationMaps(Writer):
+class WriteActivationMaps(Step):
     """Writes a class-activation map for each mass."""
 
-    def write(self, analyzed: Analyzed) -> None:
-        """Write them."""
-        write_activation_maps(analyzed.analysis, self.shared.output)
+    takes, gives = ("analyzed",), "activation_maps"
+
+    def work(self, analyzed: Analyzed) -> Paths:
+        """Where they are."""
+        return write_activation_maps(analyzed.analysis, self.shared.output)
 
 
-class WriteKeyImages(Writer):
+class WriteKeyImages(Step):
     """Writes a key image for each mass, and the selection that points at them."""
 
-    def write(self, analyzed: Analyzed) -> None:
-        """Draw and write them."""
+    takes, gives = ("analyzed",), "key_images"
+
+    def work(self, analyzed: Analyzed) -> Paths:
+        """Where they are."""
         pictures = draw_key_images(analyzed.study, analyzed.report)
-        write_key_images(analyzed.analysis, pictures, self.shared.output)
+        return write_key_images(analyzed.analysis, pictures, self.shared.output)
 
 
-class WriteReport(Writer):
+class WriteReport(Step):
     """Writes the report for people and for programs."""
 
-    def write(self, analyzed: Analyzed) -> None:
-        """Write them."""
-        write_report(analyzed.study, analyzed.report, self.shared.output)
+    takes, gives = ("analyzed",), "pages"
+
+    def work(self, analyzed: Analyzed) -> Paths:
+        """Where it is."""
+        return write_report(analyzed.study, analyzed.report, self.shared.output)
+
+
+class SendResults(Step):
+    """Sends the DICOM results to the destinations, after every writer; without a destination it does nothing."""
+
+    takes = ("segmentation", "reports", "activation_maps", "key_images", "pages")
+
+    def work(self, *written: object) -> None:
+        """Send what lies in the folder."""
+        send_results(self.shared.output, self.shared.send, run=self.shared.run)

@@ -152,7 +152,7 @@ def test_a_run_gives_a_label_map_on_the_volume_s_own_grid(recipe):
     result = cascade.run(phantom.volumes[0], progress=lambda stage, share: stages.append(stage))
     assert result.label_map.grid.same_as(phantom.volumes[0].grid)
     assert isinstance(result.report.findings, Findings)
-    assert list(dict.fromkeys(stages)) == ["localize", "segment", "classify"]
+    assert list(dict.fromkeys(stages)) == ["localize", "segment", "classify", "explain"]
     assert {"localize", "segment", "classify"} <= dict(result.report.seconds_per_stage).keys()
 
 

@@ -123,7 +123,7 @@ def test_a_missing_path_an_empty_folder_and_a_strange_file_are_told_apart(tmp_pa
     with pytest.raises(InputError, match="is empty"):
         scan_study(tmp_path)
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(InputError, match=r"'notes\.txt' is neither DICOM nor a zip archive"):
+    with pytest.raises(InputError, match=r"the file is neither DICOM nor a zip archive"):
         scan_study(tmp_path / "notes.txt")
 
 
@@ -208,10 +208,10 @@ def test_a_damaged_member_of_an_archive_is_listed(tmp_path):
 def test_a_damaged_and_an_empty_archive_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    with pytest.raises(InputError, match=r"zip archive 'empty\.zip' is empty"):
+    with pytest.raises(InputError, match="zip archive is empty"):
         scan_study(tmp_path / "empty.zip")
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04" + bytes(100))
-    with pytest.raises(InputError, match=r"'cut\.zip' is neither DICOM nor a zip"):
+    with pytest.raises(InputError, match="is neither DICOM nor a zip"):
         scan_study(tmp_path / "cut.zip")
 
 

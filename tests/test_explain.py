@@ -50,3 +50,11 @@ def test_an_unknown_class_has_no_map():
     volume, mask = scene()
     with pytest.raises(ValueError):
         explain_mass(volume, mask, MassClass.UNKNOWN, STAGE, RELEASE.networks("classify"))
+
+
+def test_a_network_that_was_explained_is_as_it_was_before():
+    volume, mask = scene()
+    (network,) = RELEASE.networks("classify")
+    for _ in range(3):
+        explain_mass(volume, mask, MassClass.SOLID, STAGE, [network], margin_mm=4.0)
+    assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())

@@ -15,7 +15,7 @@ HOSTS = (ROOT / "labelapp", ROOT / "deploy")
 
 LAYERS = (
     "core", "imaging", "pictures", "formats", "metrics", "synthetic", "models", "explain", "cascade", "learning",
-    "commands",
+    "runs", "delivery", "cohort", "commands",
 )  # fmt: skip
 FIRST_WITH_NETWORKS = LAYERS.index("models")
 NETWORK_LIBRARIES = {"torch", "torchvision", "monai"}

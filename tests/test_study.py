@@ -39,7 +39,7 @@ def test_the_enhanced_phase_is_read_and_the_plain_one_kept_beside_it(folder, pha
 
 def test_every_decision_is_recorded(folder):
     decisions = open_study(folder).decisions
-    assert decisions["schema_version"] == 1 and "nephrographic" in decisions["chosen"]["reason"]
+    assert decisions["schema_version"] == 2 and "nephrographic" in decisions["chosen"]["reason"]
     assert [r["phase"] for r in decisions["refused"]] == ["non-contrast"]
     assert {f["reason"] for f in decisions["skipped_files"]} == {
         "is a scout (localizer), not a slice",

@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from renalct import __version__
-from renalct.core.errors import InputError
-from renalct.core.findings import ActivationMap, Classification, Findings
+from renalct.core.findings import Classification, Findings
 from renalct.core.grid import Box
 from renalct.core.labels import KNOWN_CLASSES, MassClass, Side, Structure
 from renalct.core.report import Provenance, Report
@@ -40,8 +38,10 @@ from renalct.imaging.measure import (
 )
 from renalct.imaging.plausibility import check_ct_numbers
 from renalct.imaging.quality import image_notices
+from renalct.models.devices import existing_device
 from renalct.models.inference import Located, classify_masses, localize, segment
-from renalct.models.mass_scores import Segmentation, confidence
+from renalct.models.mass_scores import Segmentation, confidence, trusted
+from renalct.models.memory_ladder import MemoryLadder
 from renalct.models.recipe import Field
 from renalct.models.release import Release
 
@@ -76,13 +76,29 @@ class Cascade:
 
     def __init__(self, release: Release, *, device: str = "cpu", explained: bool = True) -> None:
         self.release = release
-        self.device = _device(device)
+        self.device = existing_device(device)
         self.explained = explained
         self._seconds: dict[str, float] = {}
+        self._ladder = MemoryLadder(self.device)
         self._networks = {name: release.networks(name, device=self.device) for name, _ in release.recipe.stages}
         for networks in self._networks.values():
             for network in networks:
                 self._clock(network)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What makes the reports: this software, the release, and the device."""
+        card = self.release.card
+        return Provenance(
+            software_version=__version__,
+            release_name=card.name,
+            release_version=card.version,
+            release_digest=self.release.digest,
+            trained_on=card.trained_on,
+            licence=card.licence,
+            recipe_name=self.release.recipe.name,
+            device=self.device,
+        )
 
     def networks(self, stage_name: str) -> tuple[nn.Module, ...]:
         """The networks of a stage, as they run; they are shared, and stay as they are."""
@@ -97,13 +113,14 @@ class Cascade:
         progress: Progress = lambda stage, share: None,
     ) -> CascadeResult:
         """The label map and the report of one volume. `other_phases` are registered volumes of the same patient."""
-        self._seconds.clear()
         with self._stage("localize", progress):
             regions = self.localize(volume)
         with self._stage("segment", progress):
             segmented = self.segment(volume, regions, progress=lambda share: progress("segment", share))
         with self._stage("classify", progress):
-            findings = self.characterize(volume, segmented, other_phases=other_phases)
+            findings = self.classify(volume, segmented, other_phases=other_phases)
+        with self._stage("explain", progress):
+            findings = self.explain(volume, findings)
         return CascadeResult(self.paint(segmented, findings), self.report(volume, findings, notices=notices))
 
     def localize(self, volume: CTVolume) -> Regions:
@@ -111,12 +128,14 @@ class Cascade:
 
         Raises `NotCT` when the values cannot be the CT numbers of a body.
         """
+        self._seconds.clear()  # this is where a volume begins
+        self._ladder.restart()
         check_ct_numbers(volume)
         recipe = self.release.recipe
         whole = Box.whole(volume.grid.shape)
         if recipe.localize is None:
             return Regions((whole,))
-        located = localize(volume, recipe.localize, self._networks["localize"], device=self.device)
+        located = localize(volume, recipe.localize, self._networks["localize"], device=self.device, ladder=self._ladder)
         least = _min_kidney_ml(volume) / located.grid.voxel_ml
         found = component_boxes(located.mask, min_voxels=least)[:_MOST_REGIONS]
         boxes = joined_where_touching([volume.grid.box_of(box, located.grid) for box in found])
@@ -138,20 +157,26 @@ class Cascade:
             self._networks["segment"],
             located=regions.located,
             device=self.device,
+            ladder=self._ladder,
             progress=progress,
             tell_mass=lambda box, scores: masses.append((box, scores)),
         )
         return Segmentation(values, volume.grid, tuple(masses))
 
     def characterize(self, volume: CTVolume, segmented: LabelMap, *, other_phases: Sequence[CTVolume] = ()) -> Findings:
-        """The kidneys and masses of a segmentation: separated, classified, explained and measured."""
+        """The kidneys and masses of a segmentation: `classify`, then `explain`."""
+        return self.explain(volume, self.classify(volume, segmented, other_phases=other_phases))
+
+    def classify(self, volume: CTVolume, segmented: LabelMap, *, other_phases: Sequence[CTVolume] = ()) -> Findings:
+        """The kidneys and masses of a segmentation: separated, measured and classified, without activation maps."""
         recipe = self.release.recipe
         rules = SeparationSettings(
             min_kidney_ml=_min_kidney_ml(volume),
             min_mass_diameter_mm=recipe.smallest_mass_mm,
             min_parenchyma_share=recipe.least_parenchyma_share,
         )
-        organs = separate(segmented, settings=rules)
+        least = recipe.least_mass_confidence
+        organs = [trusted(organ, segmented, least=least) for organ in separate(segmented, settings=rules)]
         if not organs:
             return Findings()
         centroids = [centroid_mm(_shown(organ), volume.grid) for organ in organs]
@@ -164,17 +189,31 @@ class Cascade:
         baseline = find_baseline(volume, other_phases, [organ.parenchyma for organ in organs])
         masses = [
             replace(
-                measure_mass(
-                    volume, mask, number=n, side=side, classification=each, activation=activation, baseline=baseline
-                ),
+                measure_mass(volume, mask, number=n, side=side, classification=each, baseline=baseline),
                 segmented_as=_most_common(segmented, mask),
                 confidence=confidence(segmented, mask),
             )
-            for n, ((mask, side), (each, activation)) in enumerate(zip(owned, classified, strict=True), start=1)
+            for n, ((mask, side), each) in enumerate(zip(owned, classified, strict=True), start=1)
         ]
         order = (Side.RIGHT, Side.LEFT, Side.UNDETERMINED)
         kidneys.sort(key=lambda kidney: order.index(kidney.side))
         return Findings(tuple(kidneys), tuple(masses))
+
+    def explain(self, volume: CTVolume, findings: Findings) -> Findings:
+        """The findings with an activation map of the most probable class for each mass that a classifier saw."""
+        stage = self.release.recipe.classify
+        if stage is None or not self.explained:
+            return findings
+        networks = self._networks["classify"]
+        masses = []
+        for mass in findings.masses:
+            probabilities = mass.classification.probabilities
+            probable = KNOWN_CLASSES[probabilities.index(max(probabilities))]
+            activation = explain_mass(
+                volume, mass.mask, probable, stage, networks, device=self.device, ladder=self._ladder
+            )
+            masses.append(replace(mass, activation=activation))
+        return replace(findings, masses=tuple(masses))
 
     def paint(self, segmented: LabelMap, findings: Findings) -> LabelMap:
         """The final label map: kidneys, and each mass as the structure of its class.
@@ -191,41 +230,26 @@ class Cascade:
     def report(self, volume: CTVolume, findings: Findings, *, notices: Sequence[str] = ()) -> Report:
         """The findings with their provenance, the contrast phase, and what a reader must know."""
         phase = estimate_phase(volume, [kidney.mask for kidney in findings.kidneys])
-        card = self.release.card
         return Report(
             findings=findings,
-            provenance=Provenance(
-                software_version=__version__,
-                release_name=card.name,
-                release_version=card.version,
-                release_digest=self.release.digest,
-                trained_on=card.trained_on,
-                licence=card.licence,
-                recipe_name=self.release.recipe.name,
-                device=self.device,
-            ),
+            provenance=self.provenance,
             source=volume.source,
             phase=phase,
-            notices=(*image_notices(volume, findings, phase), *notices),
+            notices=(*image_notices(volume, findings, phase), *self._ladder.notices, *notices),
             seconds_per_stage=tuple(self._seconds.items()),
         )
 
-    def _classify(self, volume: CTVolume, masks: Sequence[Mask]) -> list[tuple[Classification, ActivationMap | None]]:
-        """The class of each mass, and the map that explains its most probable class."""
+    def _classify(self, volume: CTVolume, masks: Sequence[Mask]) -> list[Classification]:
+        """The class of each mass."""
         recipe = self.release.recipe
         if recipe.classify is None:
-            return [(Classification(MassClass.UNKNOWN, reason="the recipe has no classifier"), None) for _ in masks]
+            return [Classification(MassClass.UNKNOWN, reason="the recipe has no classifier") for _ in masks]
         networks = self._networks["classify"]
-        probabilities = classify_masses(volume, masks, recipe.classify, networks, device=self.device)
-        found: list[tuple[Classification, ActivationMap | None]] = []
-        for mask, row in zip(masks, probabilities, strict=True):
-            probable = KNOWN_CLASSES[int(row.argmax())]
-            activation = None
-            if self.explained:
-                activation = explain_mass(volume, mask, probable, recipe.classify, networks, device=self.device)
-            diameter = equivalent_sphere_diameter_mm(mask.count * volume.grid.voxel_ml)
-            found.append((self.decide(tuple(float(p) for p in row), diameter), activation))
-        return found
+        rows = classify_masses(volume, masks, recipe.classify, networks, device=self.device, ladder=self._ladder)
+        diameters = [equivalent_sphere_diameter_mm(mask.count * volume.grid.voxel_ml) for mask in masks]
+        return [
+            self.decide(tuple(float(p) for p in row), diameter) for row, diameter in zip(rows, diameters, strict=True)
+        ]
 
     def decide(self, row: tuple[float, ...], diameter_mm: float) -> Classification:
         """The most probable class of a mass, or unknown by the recipe's limits, with the reason."""
@@ -254,19 +278,6 @@ class Cascade:
             self._seconds["networks"] = self._seconds.get("networks", 0.0) + time.perf_counter() - started.pop()
 
         network.register_forward_hook(stop)
-
-
-def _device(name: str) -> str:
-    """A device that exists. Raises `InputError` for any other."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"there is no kind of device {name!r}; use cpu, cuda, cuda:1 or auto") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"the device {name} is not in this machine; use cpu or auto")
-    return name
 
 
 def _min_kidney_ml(volume: CTVolume) -> float:

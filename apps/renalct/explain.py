@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from renalct.core.findings import ActivationMap
@@ -12,9 +16,12 @@ from renalct.core.labels import KNOWN_CLASSES, MassClass
 from renalct.core.volume import CTVolume, Mask
 from renalct.imaging.resample import resample
 from renalct.models.inference import Networks, mass_input
+from renalct.models.memory_ladder import MemoryLadder, Rung
 from renalct.models.networks import explained_module
 from renalct.models.prepare import grown_mm
 from renalct.models.recipe import Stage
+
+Heat = NDArray[np.float32]
 
 
 def explain_mass(
@@ -26,6 +33,7 @@ def explain_mass(
     *,
     margin_mm: float = 15.0,
     device: str = "cpu",
+    ladder: MemoryLadder | None = None,
 ) -> ActivationMap:
     """The Grad-CAM of `mass_class` for one mass, scaled so that its largest value is 1 (all 0 where nothing spoke).
 
@@ -34,10 +42,13 @@ def explain_mass(
     """
     index = KNOWN_CLASSES.index(mass_class)
     array, grid = mass_input(volume, mask, stage)
-    batch = torch.from_numpy(array[None]).to(device)
-    total = np.zeros(grid.shape, np.float32)
-    for network in networks:
-        total += _grad_cam(network, batch, index, stage)
+    batch = torch.from_numpy(array[None])
+
+    def heat(some: Networks, rung: Rung) -> Heat:
+        found: Heat = np.add.reduce([_grad_cam(network, batch.to(rung.device), index, stage) for network in some])
+        return found
+
+    total = heat(networks, Rung(device, sparing=False)) if ladder is None else ladder.run(networks, heat)
     box: Box = grown_mm(mask.box, volume.grid, margin_mm)
     values = resample(total, grid, volume.grid.cropped(box))
     largest = float(values.max(initial=0.0))
@@ -45,23 +56,34 @@ def explain_mass(
     return ActivationMap(mass_class, box, np.clip(scaled, 0.0, 1.0).astype(np.float32))
 
 
-def _grad_cam(
-    network: nn.Module, batch: torch.Tensor, index: int, stage: Stage
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _grad_cam(network: nn.Module, batch: torch.Tensor, index: int, stage: Stage) -> Heat:
     """Positive class evidence on the network's grid; gradients flow from the input, the weights need none."""
     # imported here, so that renalct.models is the first to import monai
     from monai.visualize.class_activation_maps import GradCAM
 
-    with torch.enable_grad():
-        camera = GradCAM(nn_module=network, target_layers=explained_module(network, stage), postprocessing=_identity)
+    layer = explained_module(network, stage)
+    with torch.enable_grad(), _hooks_removed(network.get_submodule(layer)):
+        camera = GradCAM(nn_module=network, target_layers=layer, postprocessing=_identity)
         heat = camera(x=batch.clone().requires_grad_(True), class_idx=index)
-    found: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.maximum(_as_array(heat), 0)
+    found: Heat = np.maximum(_as_array(heat), 0)
     return found
+
+
+@contextmanager
+def _hooks_removed(layer: nn.Module) -> Iterator[None]:
+    """A time after which a layer has the hooks that it had before: each call of MONAI's GradCAM adds two to it."""
+    kept = [(hooks, set(hooks)) for hooks in (layer._forward_hooks, layer._backward_hooks)]
+    try:
+        yield
+    finally:
+        for hooks, before in kept:
+            for key in set(hooks) - before:
+                del hooks[key]
 
 
 def _identity(heat: torch.Tensor) -> torch.Tensor:
     return heat
 
 
-def _as_array(heat: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _as_array(heat: torch.Tensor) -> Heat:
     return np.asarray(heat.detach().cpu().numpy()[0, 0], dtype=np.float32)

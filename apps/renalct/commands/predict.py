@@ -7,7 +7,8 @@ or a NIfTI file with CT numbers. The folder OUT will hold:
   report.json       the same for programs
   label_map.nii.gz  kidney 1, tumor 2, cyst 3, angiomyolipoma 4, on the CT's own voxels
   series.json       why this series was read, and why no other
-  seg.dcm sr.dcm class_activation_*.dcm key_image_*.dcm key_objects.dcm    (for DICOM studies)
+  status.json       what became of it, and how long each stage took, without anything of the patient
+  seg.dcm sr.dcm sr_diameters.dcm class_activation_*.dcm key_image_*.dcm key_objects.dcm    (for DICOM studies)
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from renalct.commands.progress import Progress, stage_bars
 from renalct.core.report import Report
 from renalct.formats.dicom.objects import ObjectSettings, SegmentationEncoding, SliceRange
 from renalct.formats.output_folder import output_folder
+from renalct.formats.quiet import quietly
 from renalct.formats.results import write_results
 from renalct.formats.study import open_study
+from renalct.runs.status import write_status
+from renalct.runs.study_run import StudyRun
 
 EPILOG = """example: renalct predict /media/cdrom -o result
 Not for clinical use."""
@@ -85,9 +89,12 @@ def predict(study_path: Path, output: Path, *, options: PredictOptions, progress
     """
     networks = threading.Thread(target=import_module, args=("renalct.cascade",), daemon=True)
     networks.start()  # PyTorch and MONAI take seconds to import; the files are read meanwhile
-    with output_folder(output, replace_existing=options.replace_existing) as folder:
+    run = StudyRun(source=study_path)
+    with output_folder(output, replace_existing=options.replace_existing) as folder, quietly():
         progress("read", 0.0)
-        study = open_study(study_path, series_instance_uid=options.series_instance_uid)
+        with run.step("read"):
+            study = open_study(study_path, series_instance_uid=options.series_instance_uid)
+        run.study_instance_uid = study.volume.source.study_instance_uid
         progress("read", 1.0)
         networks.join()
         from renalct.cascade import Cascade
@@ -97,7 +104,10 @@ def predict(study_path: Path, output: Path, *, options: PredictOptions, progress
         result = cascade.run(study.volume, other_phases=study.other_phases, notices=study.notices, progress=progress)
         progress("write", 0.0)
         settings = ObjectSettings(datetime.now(), options.slices, options.encoding)
-        write_results(study, result.label_map, result.report, folder, settings=settings)
+        with run.step("write"):
+            paths = write_results(study, result.label_map, result.report, folder, settings=settings)
+        run.report = result.report
+        write_status(run.status(provenance=cascade.provenance, files=[path.name for path in paths]), folder)
         progress("write", 1.0)
     return result.report
 

@@ -74,7 +74,7 @@ class Report:
                 "evidence": self.phase.evidence,
             },
             "notices": list(self.notices),
-            "source": asdict(self.source),
+            "source": asdict(self.source) | {"series_description": ""},  # typed by hand: it may name the patient
             "provenance": asdict(self.provenance),
             "seconds_per_stage": {name: round(seconds, 3) for name, seconds in self.seconds_per_stage},
         }

@@ -13,10 +13,11 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from renalct.core.errors import GeometryError, InputError, LabelError, NotCT
+from renalct.core.errors import ErrorCode, GeometryError, InputError, LabelError, NotCT
 from renalct.core.grid import Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, LabelMap
+from renalct.formats.quiet import quietly
 
 SUFFIXES = (".nii", ".nii.gz")
 _AIR_HU = -1024
@@ -38,12 +39,15 @@ def read_volume(path: Path) -> CTVolume:
     """
     values, grid = _read(path)
     if not np.isfinite(values).all():
-        raise InputError(f"{path.name} holds values that are not finite; export the CT again")
+        raise InputError(
+            f"{path.name} holds values that are not finite; export the CT again", code=ErrorCode.NOT_CT_NUMBERS
+        )
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if low >= 0 or high > 70000:
         raise NotCT(
             f"{path.name} holds values from {low:g} to {high:g}, which are not CT numbers (fat and air are negative); "
-            "give the CT itself, not a label map or a rescaled picture"
+            "give the CT itself, not a label map or a rescaled picture",
+            code=ErrorCode.NOT_CT_NUMBERS,
         )
     values[values < _PADDING_BELOW_HU] = _AIR_HU
     if high <= np.iinfo(np.int16).max and np.array_equal(values, np.rint(values)):
@@ -102,27 +106,37 @@ def _read(path: Path, *, as_stored: bool = False) -> tuple[NDArray[Any], Grid]:
     try:
         values = np.asarray(image.dataobj, dtype=None if as_stored else np.float32)
     except _DAMAGED as error:
-        raise InputError(f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind") from error
+        raise InputError(
+            f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind", code=ErrorCode.DAMAGED_FILE
+        ) from error
     except MemoryError as error:
         size = " x ".join(map(str, grid.shape))
-        raise InputError(f"{path.name} has {size} voxels by its header, more than fit into memory") from error
+        raise InputError(
+            f"{path.name} has {size} voxels by its header, more than fit into memory", code=ErrorCode.NO_MEMORY
+        ) from error
     return values.reshape(grid.shape), grid
 
 
 def _opened(path: Path) -> Any:
     try:
-        return nib.load(path)
+        with quietly():
+            return nib.load(path)
     except FileNotFoundError as error:
-        raise InputError(f"there is no file {path.name}") from error
+        raise InputError(f"there is no file {path.name}", code=ErrorCode.NO_INPUT) from error
     except _DAMAGED as error:
-        raise InputError(f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind") from error
+        raise InputError(
+            f"{path.name} cannot be read as NIfTI: the file is damaged or of another kind", code=ErrorCode.DAMAGED_FILE
+        ) from error
 
 
 def _refuse_hollow(image: Any, path: Path) -> None:
     """Raise `InputError` when the header promises more voxels than the file can hold, before memory is taken."""
     promised = int(np.prod([int(n) for n in image.shape], dtype=object)) * int(image.get_data_dtype().itemsize)
     if promised > _GZIP_AT_MOST * path.stat().st_size:
-        raise InputError(f"{path.name} is damaged: its header promises {promised >> 20} MiB, which it cannot hold")
+        raise InputError(
+            f"{path.name} is damaged: its header promises {promised >> 20} MiB, which it cannot hold",
+            code=ErrorCode.DAMAGED_FILE,
+        )
 
 
 def _grid(image: Any, path: Path) -> Grid:

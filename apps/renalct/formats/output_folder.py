@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from renalct.core.errors import OutputError
+from renalct.core.errors import ErrorCode, OutputError
 
-_MARKER = "report.json"
+_MARKERS = ("report.json", "status.json")
 
 
 @contextmanager
 def output_folder(final: Path, *, replace_existing: bool = False) -> Iterator[Path]:
     """A temporary folder to fill; on success it becomes `final`, on any error it is removed.
 
-    An existing empty folder is used; one that holds an earlier result (it has a report.json) is replaced as a whole
-    when `replace_existing`; any other existing content is never touched. Raises `OutputError` when the place is not
-    empty, cannot be written, or is full.
+    An existing empty folder is used; one that holds an earlier result (it has a report.json or a status.json) is
+    replaced as a whole when `replace_existing`; any other existing content is never touched. Raises `OutputError` when
+    the place is not empty, cannot be written, or is full.
     """
     final = Path(final)
     _check(final, replace_existing)
@@ -65,13 +65,16 @@ def filled_folder(existing: Path) -> Iterator[Path]:
 
 def _check(final: Path, replace_existing: bool) -> None:
     if final.is_symlink() or (final.exists() and not final.is_dir()):
-        raise OutputError(f"the output {final} is not a folder; choose another name")
+        raise OutputError(f"the output {final} is not a folder; choose another name", code=ErrorCode.OUTPUT_TAKEN)
     if not final.is_dir() or not any(final.iterdir()):
         return
-    if not (final / _MARKER).is_file():
-        raise OutputError(f"the output folder {final} is not empty; choose another name")
+    if not any((final / name).is_file() for name in _MARKERS):
+        raise OutputError(f"the output folder {final} is not empty; choose another name", code=ErrorCode.OUTPUT_TAKEN)
     if not replace_existing:
-        raise OutputError(f"the output folder {final} holds an earlier result; choose another name, or add --force")
+        raise OutputError(
+            f"the output folder {final} holds an earlier result; choose another name, or add --force",
+            code=ErrorCode.OUTPUT_TAKEN,
+        )
 
 
 def _swap(temporary: Path, final: Path) -> None:
@@ -94,7 +97,9 @@ def write_refused(final: Path, failure: OSError) -> OutputError:
     """What is said when the system did not let a folder be written: no space, no permission, or its own words."""
     error = _numbered(failure)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"no space is left to write {final}; free some, or choose another place")
+        return OutputError(
+            f"no space is left to write {final}; free some, or choose another place", code=ErrorCode.NO_SPACE
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"the output folder {final} cannot be written (permission denied); choose another place")
     reason = error.strerror or str(error).partition("\n")[0]

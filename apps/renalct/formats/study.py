@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from renalct.core.errors import InputError
+from renalct.core.errors import ErrorCode, InputError
 from renalct.core.phase import Phase
 from renalct.core.volume import CTVolume
 from renalct.formats.dicom.choose import DEFAULT, Choice, choose_series
@@ -19,14 +19,15 @@ from renalct.formats.dicom.scan import StudyScan, scan_study
 from renalct.formats.dicom.series import load_series
 from renalct.formats.nifti import is_nifti, read_volume
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
     """The volume to analyse, its DICOM headers (None for NIfTI), and registered phases of the same study.
 
-    `decisions` is the JSON record of why each series was chosen or refused and which files were passed over.
+    `decisions` is the JSON record of why each series was chosen or refused and which files were passed over, without
+    the descriptions that people typed.
     """
 
     volume: CTVolume
@@ -43,10 +44,13 @@ def open_study(path: Path, *, series_instance_uid: str | None = None, rules: Rul
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"there is no file or folder {path}; check the name")
+        raise InputError(f"there is no file or folder {path}; check the name", code=ErrorCode.NO_INPUT)
     if path.is_file() and is_nifti(path):
         if series_instance_uid:
-            raise InputError(f"{path.name} is one NIfTI volume and has no series to choose; leave out the series")
+            raise InputError(
+                f"{path.name} is one NIfTI volume and has no series to choose; leave out the series",
+                code=ErrorCode.NO_SUCH_SERIES,
+            )
         return Study(read_volume(path), notices=("Read from NIfTI: no DICOM objects are written.",))
     scan = scan_study(path)
     return load_choice(scan, choose_series(scan, series_instance_uid=series_instance_uid, rules=rules))
@@ -90,7 +94,7 @@ def _identity(series: SeriesHeaders) -> dict[str, Any]:
         "series_instance_uid": series.series_instance_uid,
         "part": series.part,
         "parts": series.parts,
-        "description": series.description,
+        "series_number": series.source.series_number,
         "slices": len(series.slices),
         "phase": phase.phase.value,
         "phase_probability": round(phase.probability, 3),

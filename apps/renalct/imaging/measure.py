@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalct.core.findings import ActivationMap, Classification, HUStatistics, Kidney, Mass, Point
+from renalct.core.findings import Classification, HUStatistics, Kidney, Mass, Point
 from renalct.core.grid import Box, Grid
 from renalct.core.labels import Side
 from renalct.core.volume import CTVolume, Mask
@@ -156,7 +156,6 @@ def measure_mass(
     number: int,
     side: Side,
     classification: Classification,
-    activation: ActivationMap | None = None,
     baseline: CTVolume | None = None,
 ) -> Mass:
     """The measurements of one mass; `baseline` is a registered phase before contrast, if there is one."""
@@ -176,5 +175,4 @@ def measure_mass(
         fat_fraction=fat_fraction(volume.hu, mask),
         enhancing_fraction=None if baseline is None else enhancing_fraction(volume, baseline, mask),
         classification=classification,
-        activation=activation,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from renalct.core.errors import NotCT
+from renalct.core.errors import ErrorCode, NotCT
 from renalct.core.volume import CTVolume
 
 _LOOKED_AT = 2_000_000
@@ -27,7 +27,8 @@ def check_ct_numbers(volume: CTVolume) -> None:
     if body.size < _LEAST_FAT_SHARE * hu.size / 10:
         raise NotCT(
             f"the images hold nothing but air ({body.size / hu.size:.1%} of the voxels are above {_AIR_BELOW_HU} HU); "
-            "a CT of the abdomen is needed"
+            "a CT of the abdomen is needed",
+            code=ErrorCode.NOT_CT_NUMBERS,
         )
     soft = float(np.mean((body > _SOFT_HU[0]) & (body < _SOFT_HU[1])))
     median, fat = float(np.median(body)), float(np.mean(hu < _FAT_BELOW_HU))
@@ -35,5 +36,6 @@ def check_ct_numbers(volume: CTVolume) -> None:
         return
     raise NotCT(
         f"the values are not the CT numbers of a body ({fat:.0%} fat or air, {soft:.0%} soft tissue, middle value "
-        f"{median:.0f} HU); a CT in Hounsfield units is needed: not MR, and not values that still need their rescale"
+        f"{median:.0f} HU); a CT in Hounsfield units is needed: not MR, and not values that still need their rescale",
+        code=ErrorCode.NOT_CT_NUMBERS,
     )

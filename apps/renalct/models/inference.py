@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
-from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
@@ -17,10 +17,11 @@ from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, Mask
 from renalct.imaging.resample import Interpolation, resample
 from renalct.models.mass_scores import mass_score
-from renalct.models.networks import divisor
-from renalct.models.plane_slices import sliced, stacked
+from renalct.models.memory_ladder import MemoryLadder, Rung
+from renalct.models.plane_slices import sliced
 from renalct.models.prepare import Input, Scale, field_grid, grown_mm, measure_scale, mirrored, prepare, prepare_slab
 from renalct.models.recipe import Activation, Masking, Stage
+from renalct.models.sliding import averaged, in_pieces
 from renalct.pictures.planes import View
 
 Networks = Sequence[nn.Module]
@@ -64,9 +65,15 @@ class Located:
 
 @torch.inference_mode()
 def localize(
-    volume: CTVolume, stage: Stage, networks: Networks, *, device: str = "cpu", progress: Progress | None = None
+    volume: CTVolume,
+    stage: Stage,
+    networks: Networks,
+    *,
+    device: str = "cpu",
+    ladder: MemoryLadder | None = None,
+    progress: Progress | None = None,
 ) -> Located:
-    """Where the kidneys are, from the localize stage's networks."""
+    """Where the kidneys are, from the localize stage's networks. A `ladder` helps where memory is short."""
     grid = field_grid(volume.grid, Box.whole(volume.grid.shape), stage)
     scale = measure_scale(volume, stage.intensity)
     scores = np.zeros(grid.shape, np.uint8)
@@ -80,7 +87,8 @@ def localize(
         )
         body = _body(array, stage, scale.fill)
         if body.shape[0] and body.shape[1]:
-            channels = probabilities(array[:, *body.slices], stage, networks, device=device, fill=scale.fill)
+            field = array[:, *body.slices]
+            channels = probabilities(field, stage, networks, device=device, fill=scale.fill, ladder=ladder)
             inner = Box((*body.start[:2], slab.start[2]), (*body.stop[:2], slab.stop[2]))
             scores[inner.slices] = np.round(255 * np.clip(channels[kidney].max(axis=0), 0, 1)).astype(np.uint8)
         if progress:
@@ -106,6 +114,7 @@ def segment(
     *,
     located: Located | None = None,
     device: str = "cpu",
+    ladder: MemoryLadder | None = None,
     progress: Progress | None = None,
     tell_mass: Callable[[Box, Labels], None] | None = None,
 ) -> Labels:
@@ -116,10 +125,11 @@ def segment(
     """
     values = np.zeros(volume.grid.shape, np.uint8)
     scale = measure_scale(volume, stage.intensity)
+    ask = partial(probabilities, stage=stage, networks=networks, device=device, fill=scale.fill, ladder=ladder)
     near = located.near(stage.near_located_mm) if located and stage.near_located_mm is not None else None
     for number, box in enumerate(boxes):
         outer = grown_mm(box, volume.grid, stage.margin_mm)
-        found, mass = _segment_field(volume, box, stage, networks, scale=scale, located=located, device=device)
+        found, mass = _segment_field(volume, box, stage, ask, scale=scale, located=located)
         if near is not None:
             found[~near.mask_on(volume.grid, outer).voxels] = Structure.BACKGROUND
         if not stage.finds_kidneys and located is not None:
@@ -138,11 +148,10 @@ def _segment_field(
     volume: CTVolume,
     box: Box,
     stage: Stage,
-    networks: Networks,
+    ask: Callable[[Input], Scores],
     *,
     scale: Scale,
     located: Located | None,
-    device: str,
 ) -> Labels:
     """The values and mass scores on the box with its margin, (2, x, y, z), slab by slab."""
     outer = grown_mm(box, volume.grid, stage.margin_mm)
@@ -151,10 +160,10 @@ def _segment_field(
     target = volume.grid.cropped(outer)
     if not _in_slabs(stage):
         array = prepare(volume, grid, stage, mask=mask, scale=scale)
-        return _back(probabilities(array, stage, networks, device=device, fill=scale.fill), grid, target, stage)
+        return _back(ask(array), grid, target, stage)
     slabs = slabs_of(grid, _SLICES_AT_ONCE)
     arrays = (prepare_slab(volume, grid, slab, stage, mask=mask, scale=scale) for slab in slabs)
-    answers = (probabilities(array, stage, networks, device=device, fill=scale.fill) for array in arrays)
+    answers = map(ask, arrays)
     if stage.geometry.spacing_mm is not None:
         return _back(np.concatenate(list(answers), axis=-1), grid, target, stage)
     # on the volume's own voxels there is nothing to interpolate: decide at once, and keep no scores
@@ -191,27 +200,30 @@ def decide(scores: Scores, stage: Stage) -> Labels:
     return values
 
 
-def probabilities(array: Input, stage: Stage, networks: Networks, *, device: str = "cpu", fill: float = -1.0) -> Scores:
+def probabilities(
+    array: Input,
+    stage: Stage,
+    networks: Networks,
+    *,
+    device: str = "cpu",
+    fill: float = -1.0,
+    ladder: MemoryLadder | None = None,
+) -> Scores:
     """Probabilities (output channels, x, y, z) of a prepared field, averaged over members and mirror images; float32.
 
     A slice-wise stage gets its neighbors on both sides with the field (`prepare_slab`) and answers without them; one of
     other planes than the axial gets the field alone (`prepare`).
     """
     if not stage.geometry.in_slabs:
-        return _fused(array, stage, networks, device=device, fill=fill)
-    batch = torch.from_numpy(np.ascontiguousarray(array)).to(device)
-    batch = stacked(batch, stage.geometry.neighbors) if stage.geometry.slice_wise else batch[None]
-    answers = [_activate(_slide(batch, stage, network, fill), stage) for network in networks]
-    if stage.mirror_averaged:
-        turned = batch.flip(2)
-        answers += [_activate(_slide(turned, stage, network, fill), stage).flip(2) for network in networks]
-    mean = torch.stack(answers).mean(dim=0)
-    mean = mean.movedim(0, -1) if stage.geometry.slice_wise else mean[0]
-    scores: Scores = mean.float().cpu().numpy()
-    return scores
+        return _fused(array, stage, networks, device=device, fill=fill, ladder=ladder)
+    if ladder is not None:
+        return ladder.run(networks, lambda some, rung: averaged(array, stage, some, rung, fill=fill))
+    return averaged(array, stage, networks, Rung(device, sparing=False), fill=fill)
 
 
-def _fused(array: Input, stage: Stage, networks: Networks, *, device: str, fill: float) -> Scores:
+def _fused(
+    array: Input, stage: Stage, networks: Networks, *, device: str, fill: float, ladder: MemoryLadder | None
+) -> Scores:
     """The mean over the members' answers, each to the slices of its own plane, and over mirror images."""
     count, total = stage.geometry.neighbors, np.zeros((stage.output_channels, *array.shape[1:]), np.float32)
     alone = replace(stage, geometry=replace(stage.geometry, planes=(View.AXIAL,)), mirror_averaged=False)
@@ -224,7 +236,9 @@ def _fused(array: Input, stage: Stage, networks: Networks, *, device: str, fill:
             for first in range(0, deep, _SLICES_AT_ONCE):
                 last = min(deep, first + _SLICES_AT_ONCE)
                 some = slices[..., mirrored(np.arange(first - count, last + count), deep)]
-                answer[..., first:last] += probabilities(some, alone, [network], device=device, fill=fill)
+                answer[..., first:last] += probabilities(
+                    some, alone, [network], device=device, fill=fill, ladder=ladder
+                )
     total /= len(networks) * len(mirrors)
     return total
 
@@ -233,31 +247,15 @@ def _in_slabs(stage: Stage) -> bool:
     return stage.geometry.slice_wise and stage.geometry.in_slabs
 
 
-def _slide(batch: torch.Tensor, stage: Stage, network: nn.Module, fill: float) -> torch.Tensor:
-    n = batch.ndim - 2
-    if stage.geometry.patch is not None:
-        logits = sliding_window_inference(
-            batch, stage.geometry.patch[:n], len(batch), network,
-            overlap=stage.geometry.overlap, mode="gaussian", padding_mode="constant", cval=fill,
-        )  # fmt: skip
-        assert isinstance(logits, torch.Tensor)
-        return logits
-    shape = batch.shape[2:]
-    extra = [-size % step for size, step in zip(shape, divisor(stage)[:n], strict=True)]
-    pads = [p for side in reversed(extra) for p in (side // 2, side - side // 2)]
-    logits = network(nn.functional.pad(batch, pads, value=fill))
-    inner = tuple(slice(e // 2, e // 2 + size) for e, size in zip(extra, shape, strict=True))
-    result: torch.Tensor = logits[(slice(None), slice(None), *inner)]
-    return result
-
-
-def _activate(logits: torch.Tensor, stage: Stage) -> torch.Tensor:
-    return logits.softmax(1) if stage.activation is Activation.SOFTMAX else logits.sigmoid()
-
-
 @torch.inference_mode()
 def classify_masses(
-    volume: CTVolume, masks: Sequence[Mask], stage: Stage, networks: Networks, *, device: str = "cpu"
+    volume: CTVolume,
+    masks: Sequence[Mask],
+    stage: Stage,
+    networks: Networks,
+    *,
+    device: str = "cpu",
+    ladder: MemoryLadder | None = None,
 ) -> NDArray[np.float64]:
     """The calibrated probability of each of `KNOWN_CLASSES` for each mass, (n, 3); masks are on the volume's grid."""
     scale = measure_scale(volume, stage.intensity)
@@ -265,10 +263,21 @@ def classify_masses(
     for start in range(0, len(masks), _MASSES_AT_ONCE):
         some = masks[start : start + _MASSES_AT_ONCE]
         arrays = [mass_input(volume, mask, stage, scale=scale)[0] for mask in some]
-        batch = torch.from_numpy(np.stack(arrays)).to(device)
-        for network in networks:
-            found[start : start + len(some)] += network(batch).double().softmax(1).cpu().numpy()
+        batch = torch.from_numpy(np.stack(arrays))
+        if ladder is None:
+            summed = _class_scores(networks, Rung(device, sparing=False), batch=batch)
+        else:
+            summed = ladder.run(networks, partial(_class_scores, batch=batch))
+        found[start : start + len(some)] = summed
     return stage.calibration.of(found / len(networks))
+
+
+def _class_scores(networks: Networks, rung: Rung, *, batch: torch.Tensor) -> NDArray[np.float64]:
+    """The sum over the members of their probabilities for each mass of a batch."""
+    total = np.zeros(())
+    for network in networks:
+        total = total + in_pieces(network, batch, rung).double().softmax(1).cpu().numpy()
+    return total
 
 
 def mass_input(volume: CTVolume, mask: Mask, stage: Stage, *, scale: Scale | None = None) -> tuple[Input, Grid]:

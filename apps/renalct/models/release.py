@@ -130,6 +130,17 @@ def holds_release(folder: Path) -> bool:
     return any(folder.joinpath(name).is_file() for name in (CARD, CURRENT, f"{WITHIN}/{CARD}"))
 
 
+def release_among(models: Path) -> Path | None:
+    """The folder of the release to use: `models` itself, or the one folder in it that holds a release or a registry.
+
+    None, which means the starter release in the package, where there is no release at all. The packager of MONAI
+    Deploy puts each model into a folder of its own.
+    """
+    if not models.is_dir() or holds_release(models):
+        return models if models.exists() else None
+    return next((folder for folder in sorted(models.iterdir()) if holds_release(folder)), None)
+
+
 def release_folder(folder: Path) -> Path:
     """The folder of the release that a folder means: itself, what a registry of versions has published last, or the
     folder `release` in that of a training or of a version.

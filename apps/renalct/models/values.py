@@ -7,6 +7,7 @@ import types
 import typing
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from renalct.core.errors import RecipeError
@@ -15,13 +16,15 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """The value as JSON: dataclasses as objects, enums by their value, tuples as lists."""
+    """The value as JSON: dataclasses as objects, enums by their value, tuples as lists, paths as texts."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
         return [to_json(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     return value
 
 
@@ -46,6 +49,8 @@ def _read(kind: Any, data: Any, where: str) -> Any:
         return _read_dataclass(kind, data, where)
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
+    if kind is Path and isinstance(data, str):
+        return Path(data)
     if isinstance(kind, type) and type(data) is kind:
         return data
     raise RecipeError(f"{where} is {data!r}; {_words(kind)} is needed")
@@ -98,4 +103,6 @@ def _hint(word: str, known: list[str]) -> str:
 
 
 def _words(kind: Any) -> str:
-    return {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}.get(kind, str(kind))
+    return {float: "a number", int: "a whole number", str: "a text", bool: "true or false", Path: "a path"}.get(
+        kind, str(kind)
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalct.core.errors import InputError
+from renalct.core.errors import ErrorCode, InputError
 from renalct.core.phase import Phase
 from renalct.formats.dicom.geometry import stack_slices
 from renalct.formats.dicom.headers import SeriesHeaders
@@ -111,7 +111,10 @@ def _with_uid(ranked: list[_Candidate], uid: str) -> list[_Candidate]:
     if not found:
         known = sorted({c.series.series_instance_uid for c in ranked})
         more = f" and {len(known) - _LISTED_AT_MOST} more" if len(known) > _LISTED_AT_MOST else ""
-        raise InputError(f"there is no CT series {uid}; the study has {', '.join(known[:_LISTED_AT_MOST])}{more}")
+        raise InputError(
+            f"there is no CT series {uid}; the study has {', '.join(known[:_LISTED_AT_MOST])}{more}",
+            code=ErrorCode.NO_SUCH_SERIES,
+        )
     return found
 
 
@@ -124,7 +127,10 @@ def _meeting(ranked: list[_Candidate], rules: Rules) -> tuple[list[_Candidate], 
     some = usable or [(s, found) for s, found in met if found]
     if not some:
         reasons = "; ".join(f"{c.series.name}: {_against(c, rules.selections[0])}" for c in ranked[:_LISTED_AT_MOST])
-        raise InputError(f"none of the {len(ranked)} CT series meets the series rules ({reasons}); change the rules")
+        raise InputError(
+            f"none of the {len(ranked)} CT series meets the series rules ({reasons}); change the rules",
+            code=ErrorCode.UNMET_RULES,
+        )
     selection, found = some[0]
     return found, {id(c): _against(c, selection) for c in ranked if c not in found}
 

@@ -59,6 +59,14 @@ RESULT = private("RESULT", "Result of the search for kidneys and renal masses")
 MASS_FOUND = private("MASSFOUND", "Renal mass found")
 NO_MASS_FOUND = private("NOMASS", "No renal mass found")
 NO_KIDNEY_FOUND = private("NOKIDNEY", "No kidney found")
+NOT_ANALYSED = private("NOTANALYSED", "Not analysed")
+WHY_NOT_ANALYSED = private("WHYNOTANALYSED", "Why the study was not analysed")
+
+
+def reason_not_analysed(code: str) -> Code:
+    """The concept of an `ErrorCode`, which says why a study was not analysed."""
+    return private(code, code.replace("-", " ").capitalize())
+
 
 _STRUCTURES = {
     ("64033007", "SCT"): Structure.KIDNEY,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from renalct.core.errors import GeometryError
+from renalct.core.errors import ErrorCode, GeometryError
 from renalct.core.grid import Grid
 from renalct.formats.dicom.headers import SeriesHeaders, SliceHeader, place
 from renalct.formats.dicom.splitting import SAME_POSITION_MM
@@ -47,7 +47,8 @@ def stack_slices(series: SeriesHeaders) -> SliceStack:
     if len(ordered) == 1:
         raise GeometryError(
             f"{series.name} has a single slice, at {ordered[0].where}; a volume needs at least two: "
-            "give the folder of the complete series"
+            "give the folder of the complete series",
+            code=ErrorCode.SINGLE_SLICE,
         )
     positions = np.array([s.position_mm for s in ordered])
     _check_steps(series, ordered, positions @ normal)
@@ -58,7 +59,8 @@ def stack_slices(series: SeriesHeaders) -> SliceStack:
     if strays[worst] > REGULAR_WITHIN_MM:
         raise GeometryError(
             f"{series.name} is irregular: the slice at {ordered[worst].where} lies {strays[worst]:.2f} mm from where "
-            f"even spacing of {np.linalg.norm(step):.4g} mm puts it; export a series with evenly spaced slices"
+            f"even spacing of {np.linalg.norm(step):.4g} mm puts it; export a series with evenly spaced slices",
+            code=ErrorCode.IRREGULAR_SLICES,
         )
     return SliceStack(ordered, _grid(series, ordered[0], step, len(ordered)))
 
@@ -81,20 +83,24 @@ def _check_identity(series: SeriesHeaders) -> None:
         if other is not header:
             raise GeometryError(
                 f"{series.name} has two different images with one SOPInstanceUID: {other.where} and {header.where}; "
-                "export the series again"
+                "export the series again",
+                code=ErrorCode.DUPLICATE_SLICES,
             )
 
 
 def _check_plane(series: SeriesHeaders) -> None:
     first = series.slices[0]
     if min(first.spacing_mm) <= 0:
-        raise GeometryError(f"{series.name} has a PixelSpacing of {first.spacing_mm} mm at {first.where}")
+        raise GeometryError(
+            f"{series.name} has a PixelSpacing of {first.spacing_mm} mm at {first.where}", code=ErrorCode.BAD_POSITION
+        )
     row, column = np.asarray(first.orientation[:3]), np.asarray(first.orientation[3:])
     lengths = np.linalg.norm([row, column], axis=1)
     if np.abs(lengths - 1).max() > 0.01 or abs(first.row_direction @ first.column_direction) > _SQUARE_WITHIN:
         raise GeometryError(
             f"{series.name} has an ImageOrientationPatient of {first.orientation} at {first.where}, which is not two "
-            "unit vectors at right angles"
+            "unit vectors at right angles",
+            code=ErrorCode.BAD_POSITION,
         )
     _check_same(series, "rows x columns", [s.shape for s in series.slices])
     _check_same(series, "PixelSpacing (mm)", [s.spacing_mm for s in series.slices])
@@ -108,7 +114,8 @@ def _check_same(series: SeriesHeaders, what: str, values: list[tuple[float, floa
         raise GeometryError(
             f"{series.name} mixes images: {len(odd)} of {len(values)} slices differ in {what}, first at {first.where} "
             f"with {found[0]:.6g} x {found[1]:.6g} instead of {usual[0]:.6g} x {usual[1]:.6g}; "
-            "export one reconstruction"
+            "export one reconstruction",
+            code=ErrorCode.MIXED_IMAGES,
         )
 
 
@@ -120,7 +127,8 @@ def _check_steps(series: SeriesHeaders, ordered: tuple[SliceHeader, ...], along:
         raise GeometryError(
             f"{series.name} has {repeated.size} duplicate slice{'s' if repeated.size > 1 else ''}: "
             f"{ordered[n].where} and {ordered[n + 1].where} are different images at the same position; "
-            "export each acquisition as its own series"
+            "export each acquisition as its own series",
+            code=ErrorCode.DUPLICATE_SLICES,
         )
     usual = float(np.median(steps))
     missing: list[float] = []
@@ -136,7 +144,8 @@ def _check_steps(series: SeriesHeaders, ordered: tuple[SliceHeader, ...], along:
     if off[worst] > 2 * REGULAR_WITHIN_MM:
         raise GeometryError(
             f"{series.name} is irregular: {steps[worst]:.4g} mm between {ordered[worst].where} and the next slice, "
-            f"usually {usual:.4g} mm; export a series with evenly spaced slices"
+            f"usually {usual:.4g} mm; export a series with evenly spaced slices",
+            code=ErrorCode.IRREGULAR_SLICES,
         )
 
 
@@ -149,7 +158,8 @@ def _refuse_gaps(
     more = f" and {len(missing) - len(named)} more" if len(missing) > len(named) else ""
     raise GeometryError(
         f"{series.name} has gaps: {len(missing)} of {len(ordered) + len(missing)} slice positions "
-        f"{'is' if len(missing) == 1 else 'are'} missing, at {', '.join(named)}{more}; export the complete series"
+        f"{'is' if len(missing) == 1 else 'are'} missing, at {', '.join(named)}{more}; export the complete series",
+        code=ErrorCode.MISSING_SLICES,
     )
 
 
@@ -161,12 +171,14 @@ def _check_shear(series: SeriesHeaders, ordered: tuple[SliceHeader, ...], step: 
         raise GeometryError(
             f"{series.name} was scanned with a tilted gantry: each slice is shifted by {sideways:.3g} mm against the "
             f"one before ({np.degrees(np.arctan2(sideways, along)):.1f} degrees), from {first.where} on; "
-            "export a reconstruction without tilt"
+            "export a reconstruction without tilt",
+            code=ErrorCode.TILTED_GANTRY,
         )
     tilted = next((s for s in ordered if abs(s.acquisition.tilt_degrees) > _TILT_MATTERS_DEGREES), None)
     upright = np.abs(first.normal).max() > np.cos(np.radians(_TILT_MATTERS_DEGREES))
     if tilted and upright and "ORIGINAL" in tilted.acquisition.image_type:
         raise GeometryError(
             f"{series.name} contradicts itself: GantryDetectorTilt is {tilted.acquisition.tilt_degrees:g} degrees at "
-            f"{tilted.where}, but the positions are those of an upright gantry; export a reconstruction without tilt"
+            f"{tilted.where}, but the positions are those of an upright gantry; export a reconstruction without tilt",
+            code=ErrorCode.TILTED_GANTRY,
         )

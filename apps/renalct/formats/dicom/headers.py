@@ -14,6 +14,7 @@ from renalct.formats.dicom.walk import StudyFile
 Vector = tuple[float, float, float]
 
 _AXES = "xyz"
+_MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,13 @@ class SeriesHeaders:
 
     @property
     def source(self) -> Source:
-        """The identifiers of the study and series."""
+        """The identifiers of the study and series; a number too large to count series, perhaps somebody's, is none."""
         number = self.text("SeriesNumber")
         return Source(
             self.study_instance_uid,
             self.series_instance_uid,
             self.description,
-            int(number) if number.lstrip("-").isdigit() else None,
+            int(number) if number.isdecimal() and len(number) <= _MOST_DIGITS else None,
         )
 
     @property

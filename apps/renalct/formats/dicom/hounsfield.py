@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from scipy import ndimage
 
-from renalct.core.errors import InputError
+from renalct.core.errors import ErrorCode, InputError
 from renalct.core.volume import HU
 from renalct.formats.dicom.headers import Rescale, SliceHeader
 from renalct.formats.dicom.pixels import PixelFormat, Stored
@@ -32,7 +32,8 @@ def refuse_mixed_rescale(slices: Sequence[SliceHeader]) -> None:
     if without and len(without) < len(slices):
         raise InputError(
             f"{len(without)} of {len(slices)} slices have no RescaleIntercept, first the one at {without[0].where}; "
-            "export the series again"
+            "export the series again",
+            code=ErrorCode.MIXED_IMAGES,
         )
 
 
@@ -102,7 +103,8 @@ def write_hu(stored: Stored, header: SliceHeader, padding: Padding | None, out: 
     if largest > _LARGEST_HU:
         raise InputError(
             f"the slice at {header.where} holds {largest:g} HU, more than any CT number; "
-            "its padding or sign is not declared: export the series again"
+            "its padding or sign is not declared: export the series again",
+            code=ErrorCode.NOT_CT_NUMBERS,
         )
     np.maximum(values, AIR_HU, out=out, casting="unsafe")
 
@@ -112,7 +114,9 @@ def refuse_implausible(volume: HU, slices: Sequence[SliceHeader]) -> None:
     if slices[0].rescale.intercept is None and volume.min() > _AIR_IS_BELOW_HU:
         raise InputError(
             f"the slice at {slices[0].where} has no RescaleIntercept, and its series holds numbers from "
-            f"{volume.min():g} to {volume.max():g}, which are not HU (air is -1000); export the series with its rescale"
+            f"{volume.min():g} to {volume.max():g}, which are not HU (air is -1000); "
+            "export the series with its rescale",
+            code=ErrorCode.NOT_CT_NUMBERS,
         )
 
 

@@ -15,11 +15,21 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from renalct.formats.dicom.bounded import read_dataset
 from renalct.formats.dicom.headers import Acquisition, Rescale, SliceHeader, Vector
 from renalct.formats.dicom.walk import FileReader, StudyFile, is_dicom
 
 _MULTIFRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _FARTHEST_MM = 1e5
+_MODALITIES = frozenset(
+    {
+        "AU", "CR", "DOC", "DX", "ECG", "IO", "IVOCT", "IVUS", "KO", "M3D", "MG", "MR", "NM", "OCT", "OP", "OPT", "OT",
+        "PR", "PT", "PX", "REG", "RF", "RG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "RWV", "SC", "SEG", "SM", "SR",
+        "US", "XA", "XC",
+    }
+)  # fmt: skip
+"""Defined terms that messages may repeat (PS3.3 C.7.3.1.1.1): what else stands there may be anything."""
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
 _WANTED = [
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "StudyInstanceUID",
     "SeriesInstanceUID", "FrameOfReferenceUID", "InstanceNumber", "AcquisitionNumber", "AcquisitionDate",
@@ -51,7 +61,7 @@ def read_instance(reader: FileReader, file: StudyFile) -> Instance:
         with reader.open(file) as stream:
             if not is_dicom(stream):
                 raise NotASlice("is not a DICOM file")
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=_WANTED)
+            header = read_dataset(stream, stop_before_pixels=True, specific_tags=_WANTED)
         return _slices_of(header, file)
     except NotASlice:
         raise
@@ -62,9 +72,13 @@ def read_instance(reader: FileReader, file: StudyFile) -> Instance:
 
 
 def read_header(reader: FileReader, file: StudyFile) -> Dataset:
-    """The complete header of a file, without pixel data."""
-    with reader.open(file) as stream:
-        return pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+    """The complete header of a file, or of a damaged one what matters here; without pixel data."""
+    try:
+        with reader.open(file) as stream:
+            return read_dataset(stream, stop_before_pixels=True)
+    except Exception:  # what nobody asks for is damaged; what is asked for was read before
+        with reader.open(file) as stream:
+            return read_dataset(stream, stop_before_pixels=True, specific_tags=_WANTED)
 
 
 def _slices_of(header: Dataset, file: StudyFile) -> Instance:
@@ -74,8 +88,12 @@ def _slices_of(header: Dataset, file: StudyFile) -> Instance:
         raise NotASlice("is a scout (localizer), not a slice")
     if int(header.get("SamplesPerPixel") or 1) != 1 or "RGB" in str(header.get("PhotometricInterpretation", "")):
         raise NotASlice("is a color picture, not CT numbers")
-    if "SeriesInstanceUID" not in header or "SOPInstanceUID" not in header:
-        raise NotASlice("has no SeriesInstanceUID or SOPInstanceUID: its header is incomplete")
+    missing = [keyword for keyword in _IDENTIFIERS[1:4] if keyword not in header]
+    if missing:
+        raise NotASlice(f"has no {' and no '.join(missing)}: its header is incomplete")
+    for keyword in _IDENTIFIERS:
+        if not isinstance(header.get(keyword, ""), str | None):
+            raise NotASlice(f"has a damaged {keyword}: it is no UID")
     if "PerFrameFunctionalGroupsSequence" not in header:
         if int(header.get("NumberOfFrames") or 1) > 1:
             raise NotASlice("has several frames but no per-frame positions")
@@ -99,10 +117,12 @@ def _refuse_other_objects(header: Dataset) -> None:
     if sop_class == MediaStorageDirectoryStorage:
         raise NotASlice("is an index (DICOMDIR), not an image")
     if sop_class != CTImageStorage and sop_class not in _MULTIFRAME:
-        raise NotASlice(f"is a {pydicom.uid.UID(sop_class).name} object, not a CT image")
+        uid = pydicom.uid.UID(sop_class)
+        kind = uid.name if uid.name != uid else "unknown"
+        raise NotASlice(f"is a {kind} object, not a CT image")
     modality = header.get("Modality") or "CT"
     if modality != "CT":
-        raise NotASlice(f"has the modality {modality}, not CT")
+        raise NotASlice(f"has the modality {modality if modality in _MODALITIES else 'of something else'}, not CT")
 
 
 def _slice(sources: list[Dataset], file: StudyFile, frame_number: int) -> SliceHeader:

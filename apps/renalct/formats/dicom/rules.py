@@ -17,7 +17,7 @@ import numpy as np
 from pydicom.datadict import tag_for_keyword
 from pydicom.multival import MultiValue
 
-from renalct.core.errors import InputError
+from renalct.core.errors import ErrorCode, InputError
 from renalct.formats.dicom.headers import SeriesHeaders
 
 Wanted = str | float | tuple[str | float, ...]
@@ -49,12 +49,14 @@ class Condition:
         if tag_for_keyword(self.keyword) is None:
             near = difflib.get_close_matches(self.keyword, _COMMON_KEYWORDS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"the rule names {self.keyword!r}, which is not a DICOM keyword{hint}")
+            raise _wrong(f"the rule names {self.keyword!r}, which is not a DICOM keyword{hint}")
+        if self.keyword == "ImageOrientationPatient" and str(self.wanted).strip().lower() not in _ORIENTATIONS:
+            raise _wrong(f"the rule for {self.keyword} is {self.wanted!r}; use Axial, Coronal or Sagittal")
         for text in self.wanted if isinstance(self.wanted, tuple) else (self.wanted,):
             try:
                 re.compile(text if isinstance(text, str) and text not in _COMPARISONS else "")
             except re.error as error:
-                raise InputError(f"the rule for {self.keyword} has an expression that is wrong: {error}") from error
+                raise _wrong(f"the rule for {self.keyword} has an expression that is wrong: {error}") from error
 
     def holds(self, series: SeriesHeaders) -> bool:
         """Whether a series meets this condition; an attribute that is absent meets none."""
@@ -73,14 +75,14 @@ class Condition:
     def _holds_number(self, value: float) -> bool:
         wanted = self.wanted
         if isinstance(wanted, str):
-            return re.fullmatch(wanted, f"{value:g}") is not None
+            return any(re.fullmatch(wanted, text) for text in (str(value), f"{value:g}"))
         if not isinstance(wanted, tuple):
             return math.isclose(value, wanted)
         if len(wanted) == 2 and isinstance(wanted[1], str) and wanted[1] in _COMPARISONS:
             return _COMPARISONS[wanted[1]](value, float(wanted[0]))
         if len(wanted) == 2 and not any(isinstance(v, str) for v in wanted):
             return float(wanted[0]) <= value <= float(wanted[1])
-        raise InputError(
+        raise _wrong(
             f"the rule for {self.keyword} is {list(wanted)}; for a number give a number, [lowest, highest], "
             'or [number, ">"]'
         )
@@ -122,10 +124,10 @@ class Rules:
         try:
             content = json.loads(text)
         except ValueError as error:
-            raise InputError(f"the series rules are not JSON: {error}") from error
+            raise _wrong(f"the series rules are not JSON: {error}") from error
         _check_keys(content, "the series rules", ("selections",))
         if not isinstance(content.get("selections"), list):
-            raise InputError('the series rules need a list "selections"')
+            raise _wrong('the series rules need a list "selections"')
         return cls(tuple(_selection(item, n) for n, item in enumerate(content["selections"], start=1)))
 
     @classmethod
@@ -134,14 +136,18 @@ class Rules:
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"the series rules {path.name!r} cannot be read ({type(error).__name__})") from error
+            raise _wrong(f"the series rules {path.name!r} cannot be read ({type(error).__name__})") from error
+
+
+def _wrong(sentence: str) -> InputError:
+    return InputError(sentence, code=ErrorCode.RULES)
 
 
 def _selection(item: Any, number: int) -> Selection:
     _check_keys(item, f"selection {number}", ("name", "conditions"))
     conditions = item.get("conditions") or {}
     if not isinstance(conditions, dict):
-        raise InputError(f'the "conditions" of selection {number} must be an object of DICOM keywords')
+        raise _wrong(f'the "conditions" of selection {number} must be an object of DICOM keywords')
     return Selection(
         str(item.get("name") or f"selection {number}"),
         tuple(Condition(keyword, _wanted(keyword, value)) for keyword, value in conditions.items()),
@@ -153,17 +159,17 @@ def _wanted(keyword: str, value: Any) -> Wanted:
         return tuple(value)
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return value
-    raise InputError(f"the rule for {keyword} must be a text, a number, or a list of them")
+    raise _wrong(f"the rule for {keyword} must be a text, a number, or a list of them")
 
 
 def _check_keys(content: Any, what: str, known: tuple[str, ...]) -> None:
     if not isinstance(content, dict):
-        raise InputError(f"{what} must be a JSON object with {' and '.join(known)}")
+        raise _wrong(f"{what} must be a JSON object with {' and '.join(known)}")
     for key in content:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {' and '.join(known)}"
-            raise InputError(f"{what} has an unknown key {key!r}{hint}")
+            raise _wrong(f"{what} has an unknown key {key!r}{hint}")
 
 
 def _value(series: SeriesHeaders, keyword: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from renalct.formats.dicom.headers import SeriesHeaders, SliceHeader
 from renalct.formats.dicom.instances import Instance, NotASlice, read_header, read_instance
 from renalct.formats.dicom.splitting import split_slices
 from renalct.formats.dicom.walk import FileReader, Skipped, StudyFile, list_files
+from renalct.formats.quiet import quietly
 
 _THREADS = 4
 
@@ -35,8 +35,7 @@ def scan_study(path: Path) -> StudyScan:
     listing = list_files(Path(path))
     skipped = list(listing.skipped)
     instances: list[tuple[StudyFile, Instance]] = []
-    with warnings.catch_warnings(), FileReader() as reader:
-        warnings.simplefilter("ignore")  # pydicom warns of every value that bends the standard
+    with quietly(), FileReader() as reader:
         with ThreadPoolExecutor(_THREADS) as pool:
             for file, outcome in pool.map(lambda file: (file, _read(reader, file)), listing.files):
                 if isinstance(outcome, Skipped):
@@ -48,6 +47,15 @@ def scan_study(path: Path) -> StudyScan:
         if not kept:
             raise NotCT(_nothing_found(skipped))
         return StudyScan(_series(reader, kept), tuple(sorted(skipped, key=lambda s: (s.name, s.reason))))
+
+
+def studies_of(scan: StudyScan) -> tuple[StudyScan, ...]:
+    """The scan of each study, sorted by StudyInstanceUID; files that belong to no series are told of with each."""
+    uids = sorted({series.study_instance_uid for series in scan.series})
+    return tuple(
+        StudyScan(tuple(series for series in scan.series if series.study_instance_uid == uid), scan.skipped)
+        for uid in uids
+    )
 
 
 def _read(reader: FileReader, file: StudyFile) -> Instance | Skipped:

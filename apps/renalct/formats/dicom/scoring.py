@@ -26,6 +26,10 @@ _PHASE_WORTH = {
 _SHARP_WORDS = re.compile(r"bone|lung|edge|sharp|detail|knochen|os\b|pulm|poumon|osseo|hueso|hr\b|hrct|ultra|骨|肺")
 _SOFT_WORDS = re.compile(r"soft|stand|std|smooth|weich|mou|blando|abd|body|软组织|軟部")
 _KERNEL_NUMBER = re.compile(r"^[a-z]{1,2}(\d{2})[a-z]?")
+_MAKERS_KERNEL = re.compile(
+    r"[a-z]{1,2}\d{2,3}[a-z]{0,2}|[a-e]|l|y[abc]|(standard|std|soft|smooth|bone|lung|detail|edge|chest|ultra|brain)(\+|plus)?"
+)
+"""Kernels that messages may repeat; what else stands there may be anything."""
 _CANON_KERNEL = re.compile(r"^fc(\d{2})")
 _SOFT_UP_TO, _SHARP_FROM = 45, 55
 _CANON_SHARP = ((30, 39), (50, 60), (80, 92))
@@ -112,7 +116,7 @@ def _kernel(series: SeriesHeaders) -> tuple[float, str]:
     text = f"{kernel} {series.description}".lower()
     worth = _kernel_worth(kernel.lower(), text)
     name = "sharp" if worth < 0.3 else "soft" if worth > 0.7 else "medium" if kernel else "unknown"
-    return 2.0 * worth, f"{name} kernel{f' {kernel}' if kernel else ''}"
+    return 2.0 * worth, f"{name} kernel{f' {kernel}' if _MAKERS_KERNEL.fullmatch(kernel.lower()) else ''}"
 
 
 def _kernel_worth(kernel: str, text: str) -> float:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pydicom
 from pydicom import Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from pydicom.valuerep import VR
+from pydicom.valuerep import STR_VR, VR
 
-from renalct.core.errors import InputError
+from renalct.core.errors import ErrorCode, InputError
 from renalct.core.volume import HU, CTVolume
+from renalct.formats.dicom.bounded import read_dataset
 from renalct.formats.dicom.contrast import estimate_phase
 from renalct.formats.dicom.geometry import stack_slices
 from renalct.formats.dicom.headers import SeriesHeaders, SliceHeader
@@ -27,11 +28,13 @@ from renalct.formats.dicom.pixels import (
     decode_frame,
     is_plain,
     native_frame,
+    refuse_hollow,
     refuse_unreadable,
     skip_to_pixels,
     stored_values,
 )
 from renalct.formats.dicom.walk import FileReader
+from renalct.formats.quiet import quietly
 
 _MOST_THREADS = 8
 _VALUE_REPRESENTATIONS = frozenset(str(vr) for vr in VR)
@@ -51,10 +54,10 @@ def load_series(series: SeriesHeaders) -> LoadedSeries:
     for header in stack.slices:
         refuse_unreadable(header)
     refuse_mixed_rescale(stack.slices)
+    refuse_hollow(stack.slices)
     rows, columns = stack.slices[0].shape
     volume = np.empty((len(stack.slices), rows, columns), hu_dtype(stack.slices))
-    with warnings.catch_warnings(), FileReader() as reader:
-        warnings.simplefilter("ignore")  # pydicom warns of every value that bends the standard
+    with quietly(), FileReader() as reader:
         if series.is_multiframe:
             headers: tuple[Dataset, ...] = (_load_frames(reader, stack.slices, volume),)
         else:
@@ -107,7 +110,7 @@ def _load_plain_frames(reader: FileReader, slices: tuple[SliceHeader, ...], volu
     """Reads one frame after the other from the file, so that the pixels are never in memory twice."""
     try:
         with reader.open(slices[0].file) as stream:
-            dataset = _readable(pydicom.dcmread(stream, stop_before_pixels=True, force=True))
+            dataset = _readable(read_dataset(stream, stop_before_pixels=True))
             pixel_format = PixelFormat.of(dataset, slices[0])
             padding = Padding.of(dataset, pixel_format)
             start = skip_to_pixels(stream, slices[0])
@@ -123,23 +126,42 @@ def _load_plain_frames(reader: FileReader, slices: tuple[SliceHeader, ...], volu
 def _read(reader: FileReader, header: SliceHeader) -> Dataset:
     try:
         with reader.read(header.file) as stream:
-            return _readable(pydicom.dcmread(stream, force=True))
+            return _readable(read_dataset(stream))
     except Exception as error:  # pydicom and zipfile raise many types on damaged data
         raise _unreadable(header, error) from error
 
 
 def _readable(dataset: Dataset) -> Dataset:
-    """The data set without elements of a value representation that there is not: a damaged value is as good as none."""
+    """The data set without elements of a value representation that there is not, or that no such attribute has.
+
+    A damaged value is as good as none.
+    """
     for tag in list(dataset.keys()):
         element = dataset.get_item(tag)
-        if isinstance(element, RawDataElement) and element.VR is not None and element.VR not in _VALUE_REPRESENTATIONS:
+        if isinstance(element, RawDataElement) and element.VR is not None and not _fits(element.tag, element.VR):
             del dataset[tag]
+    if "SOPClassUID" not in dataset:  # what is written refers to it
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
     return dataset
+
+
+def _fits(tag: BaseTag, vr: str) -> bool:
+    """Whether an attribute can have a value representation: text is not binary, and a sequence neither."""
+    if vr not in _VALUE_REPRESENTATIONS:
+        return False
+    if vr == "UN" or tag.is_private or not dictionary_has_tag(tag):
+        return True
+    return _kind(vr) == _kind(dictionary_VR(tag)[:2])
+
+
+def _kind(vr: str) -> str:
+    return "text" if vr in STR_VR else "sequence" if vr == VR.SQ else "binary"
 
 
 def _unreadable(header: SliceHeader, error: Exception) -> InputError:
     return InputError(
-        f"the slice at {header.where} cannot be read ({type(error).__name__}); copy or export the file again"
+        f"the slice at {header.where} cannot be read ({type(error).__name__}); copy or export the file again",
+        code=ErrorCode.DAMAGED_FILE,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from pydicom import DataElement, Dataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
@@ -34,6 +35,7 @@ _COPIED = (
     "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID",
 )  # fmt: skip
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "BodyPartExamined")
+_THICKEST_MM = 1000.0
 _DATES_AND_SEX = {"StudyDate": "DA", "PatientBirthDate": "DA", "StudyTime": "TM", "PatientSex": "CS"}
 
 
@@ -82,7 +84,7 @@ def source_images(series: LoadedSeries) -> SourceImages:
         if not series.is_multiframe and "ImagePositionPatient" in series.headers[k]:
             image["ImagePositionPatient"] = series.headers[k]["ImagePositionPatient"]
         slices.append(image)
-    return SourceImages(tuple(slices), references, _identity(header), grid)
+    return SourceImages(tuple(slices), references, identity_of(header), grid)
 
 
 def copy_identity(source: SourceImages, target: Dataset) -> None:
@@ -128,29 +130,43 @@ def _shared_header(header: Dataset, grid: Grid, frame_of_reference_uid: str) -> 
     shared.ImageOrientationPatient = [format_number_as_ds(v) for v in (*unit[:, 0], *unit[:, 1])]
     column_spacing, row_spacing, slice_spacing = grid.spacing_mm
     shared.PixelSpacing = [format_number_as_ds(row_spacing), format_number_as_ds(column_spacing)]
-    thickness = header.get("SliceThickness") or slice_spacing
-    shared.SliceThickness = format_number_as_ds(float(thickness))
+    thickness = _sound(header, "SliceThickness")
+    is_number = thickness is not None and isinstance(thickness.value, float) and 0 < thickness.value < _THICKEST_MM
+    shared.SliceThickness = format_number_as_ds(float(thickness.value) if is_number and thickness else slice_spacing)
     if grid.shape[2] > 1:
         shared.SpacingBetweenSlices = format_number_as_ds(slice_spacing)
     for keyword in ("ImageOrientationPatient", "PixelSpacing"):
-        if keyword in header:
+        if keyword in header and "PerFrameFunctionalGroupsSequence" not in header:
             shared[keyword] = header[keyword]
     copied: tuple[str, ...] = _EQUIPMENT
-    if header.get("LossyImageCompression") == "01":
+    lossy = _sound(header, "LossyImageCompression")
+    if lossy is not None and lossy.value == "01":
         copied += ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
     for keyword in copied:
-        if header.get(keyword):
-            shared[keyword] = header[keyword]
+        element = _sound(header, keyword)
+        if element is not None and element.value:
+            shared[keyword] = element
     return shared
 
 
-def _identity(header: Dataset) -> Dataset:
+def _sound(header: Dataset, keyword: str) -> DataElement | None:
+    """An element of a header; None where it is absent, or its value damaged."""
+    try:
+        element: DataElement | None = header.get(Tag(keyword))
+        return element
+    except Exception:  # pydicom raises many types on damaged values
+        return None
+
+
+def identity_of(header: Dataset) -> Dataset:
+    """The patient's and study's attributes of a header, as `copy_identity` copies them; what is not valid is empty."""
     identity = Dataset()
     if header.get("SpecificCharacterSet"):
         identity["SpecificCharacterSet"] = header["SpecificCharacterSet"]
     for keyword in _COPIED:
-        if keyword in header and _is_valid(keyword, header[keyword]):
-            identity[keyword] = header[keyword]
+        element = _sound(header, keyword)
+        if element is not None and _is_valid(keyword, element):
+            identity[keyword] = element
         elif keyword in _REQUIRED_BUT_EMPTY:
             setattr(identity, keyword, "")
     return identity

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, cast
 
-import pydicom
-
-from renalct.core.errors import InputError
+from renalct.core.errors import ErrorCode, InputError
+from renalct.formats.dicom.bounded import read_dataset
+from renalct.formats.quiet import quietly
 
 _DICOM_MARK_AT = 128
 _RAW_DATASET_STARTS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 """First bytes of a data set without the 128-byte preamble: group 0008 or 0002, little or big endian."""
 _LARGEST_MEMBER_BYTES = 8 << 30
 _ENCRYPTED = 0x1
+_LARGEST_SERIAL = 99999
+_SERIAL_WORDS = re.compile(
+    "autorun|bad|bmp|ct|damaged|db|dcm|dic|dicom|dicomdir|dose|empty|enhanced|exe|export|file|frame|gif|header|html?|i|im"
+    "|ima|image|img|index|inf|jpe?g|json|letter|localizer|mr|none|notes?|part|pdf|pet|piece|png|pt|readme|report|s|scout"
+    "|screen|se|seg|ser|series|sl|slice|sr|study|thumbs|topogram|txt|viewer|xml|z|zip"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -31,11 +38,27 @@ class StudyFile:
     path: Path
     member: str = ""
     size_bytes: int = field(default=0, compare=False)
+    number: int = field(default=0, compare=False)
 
     @property
     def name(self) -> str:
-        """The file's own name, without folders, for messages."""
-        return Path(self.member).name if self.member else self.path.name
+        """What messages call the file: its own name if that cannot be a patient's (``IM0012.dcm``), else ``file 12``.
+
+        Its number counts from 1 in the order of the paths of all files of the study.
+        """
+        own = Path(self.member).name if self.member else self.path.name
+        return own if is_serial_name(own) else f"file {self.number}"
+
+
+def is_serial_name(name: str) -> bool:
+    """Whether a file's name is only words of our trade and a number of at most five digits that counts.
+
+    All other names may hold a patient's name, or a longer number that is somebody's.
+    """
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    numbers = [int(digits) for digits in re.findall(r"\d+", name)]
+    counts = len(numbers) <= 1 and all(number <= _LARGEST_SERIAL for number in numbers)
+    return name.isascii() and name.isprintable() and counts and all(_SERIAL_WORDS.fullmatch(word) for word in words)
 
 
 @dataclass(frozen=True)
@@ -60,24 +83,31 @@ def list_files(path: Path) -> Listing:
     Raises `InputError` when there is nothing at `path`, or it is a file of another kind.
     """
     if path.is_dir():
-        files = tuple(sorted(StudyFile(file, size_bytes=file.stat().st_size) for file in _files_below(path)))
+        files = _numbered(StudyFile(file, size_bytes=file.stat().st_size) for file in _files_below(path))
         if not files:
             raise InputError(
-                f"the folder {path.name!r} is empty; give the folder that holds the DICOM files of a study"
+                "the folder is empty; give the folder that holds the DICOM files of a study", code=ErrorCode.NO_INPUT
             )
         return Listing(files)
     if not path.is_file():
-        raise InputError(f"there is no file or folder {str(path)!r}; check the spelling of the path")
+        raise InputError(
+            f"there is no file or folder {str(path)!r}; check the spelling of the path", code=ErrorCode.NO_INPUT
+        )
     if zipfile.is_zipfile(path) and not _looks_like_dicom(path):
         return _zip_members(path)
     if not _looks_like_dicom(path):
         raise InputError(
-            f"the file {path.name!r} is neither DICOM nor a zip archive; "
-            "give a folder of DICOM files, a DICOMDIR, a zip archive or a DICOM file"
+            "the file is neither DICOM nor a zip archive; "
+            "give a folder of DICOM files, a DICOMDIR, a zip archive or a DICOM file",
+            code=ErrorCode.NOT_A_STUDY,
         )
     if path.name.upper().split(".")[0] == "DICOMDIR":
         return _indexed_files(path)
-    return Listing((StudyFile(path, size_bytes=path.stat().st_size),))
+    return Listing((StudyFile(path, size_bytes=path.stat().st_size, number=1),))
+
+
+def _numbered(files: Iterable[StudyFile]) -> tuple[StudyFile, ...]:
+    return tuple(replace(file, number=number) for number, file in enumerate(sorted(files), start=1))
 
 
 def is_dicom(stream: BinaryIO) -> bool:
@@ -135,7 +165,7 @@ def _looks_like_dicom(path: Path) -> bool:
         with path.open("rb") as stream:
             return is_dicom(stream)
     except OSError as error:
-        raise InputError(f"the file {path.name!r} cannot be read: {error.strerror}") from error
+        raise InputError(f"the file cannot be read: {error.strerror}", code=ErrorCode.DAMAGED_FILE) from error
 
 
 def _zip_members(path: Path) -> Listing:
@@ -144,36 +174,48 @@ def _zip_members(path: Path) -> Listing:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
     except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"the zip archive {path.name!r} is damaged ({error}); export it again") from error
-    for member in members:
-        name = Path(member.filename).name
+        raise InputError(
+            f"the zip archive is damaged ({type(error).__name__}); export it again", code=ErrorCode.DAMAGED_ARCHIVE
+        ) from error
+    for number, member in enumerate(sorted(members, key=lambda member: member.filename), start=1):
+        name = StudyFile(path, member.filename, number=number).name
         if member.flag_bits & _ENCRYPTED:
             skipped.append(Skipped(name, "is encrypted; unpack the archive with its password first"))
         elif member.file_size > _LARGEST_MEMBER_BYTES:
             skipped.append(Skipped(name, f"unpacks to {member.file_size >> 30} GiB, more than any CT image"))
         else:
-            files.append(StudyFile(path, member.filename, member.file_size))
+            files.append(StudyFile(path, member.filename, member.file_size, number))
     if not members:
-        raise InputError(f"the zip archive {path.name!r} is empty; give one that holds the DICOM files of a study")
+        raise InputError(
+            "the zip archive is empty; give one that holds the DICOM files of a study", code=ErrorCode.NO_INPUT
+        )
     return Listing(tuple(sorted(files)), tuple(skipped))
 
 
 def _indexed_files(dicomdir: Path) -> Listing:
     """The files that a DICOMDIR (PS3.3 F.3) refers to; names are matched without regard to case, as media differ."""
     try:
-        records = pydicom.dcmread(dicomdir).DirectoryRecordSequence
+        with quietly(), dicomdir.open("rb") as stream:
+            records = read_dataset(stream).DirectoryRecordSequence
         names = [record.ReferencedFileID for record in records if "ReferencedFileID" in record]
     except Exception as error:  # pydicom raises many types on damaged files
-        raise InputError("the DICOMDIR is damaged; give the folder that holds the images instead") from error
+        raise InputError(
+            "the DICOMDIR is damaged; give the folder that holds the images instead", code=ErrorCode.DAMAGED_ARCHIVE
+        ) from error
     files, skipped = set(), []
-    for name in names:
-        parts = [name] if isinstance(name, str) else [str(part) for part in name]
+    for number, entry in enumerate(names, start=1):
+        parts = [entry] if isinstance(entry, str) else [str(part) for part in entry]
+        name = parts[-1]
         found = _find_ignoring_case(dicomdir.parent, parts)
         if found is None:
-            skipped.append(Skipped("/".join(parts), "is listed in the DICOMDIR but is not there"))
+            skipped.append(
+                Skipped(
+                    name if is_serial_name(name) else f"entry {number}", "is listed in the DICOMDIR but is not there"
+                )
+            )
         else:
             files.add(StudyFile(found, size_bytes=found.stat().st_size))
-    return Listing(tuple(sorted(files)), tuple(skipped))
+    return Listing(_numbered(files), tuple(skipped))
 
 
 def _find_ignoring_case(folder: Path, parts: list[str]) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import requests
@@ -30,10 +30,14 @@ _FAILURES = {  # failure reasons of PS3.18 Table 10.5.3-1 and of the Storage Ser
 
 @dataclass(frozen=True)
 class StoredInstance:
-    """What became of an instance that was sent: `reason` is empty when the archive has stored it."""
+    """What became of an instance that was sent: `reason` is empty when the archive has stored it.
+
+    `status` is the code of PS3.18 Table 10.5.3-1: of the failure, or of a warning about what was stored.
+    """
 
     sop_instance_uid: str
     reason: str = ""
+    status: int = field(default=0, compare=False)
 
     @property
     def is_stored(self) -> bool:
@@ -64,10 +68,33 @@ def told(place: str, doing: str) -> Iterator[None]:
 
 def stored_instances(client: DICOMwebClient, datasets: Sequence[Dataset]) -> tuple[StoredInstance, ...]:
     """What became of each data set that was sent, in their order. Raises as requests does."""
-    failed: Sequence[Dataset] = _stored(client, datasets).get("FailedSOPSequence") or ()
-    reasons = {str(item.ReferencedSOPInstanceUID): _failure(item.get("FailureReason")) for item in failed}
-    uids = (str(dataset.SOPInstanceUID) for dataset in datasets)
-    return tuple(StoredInstance(uid, reasons.get(uid, "")) for uid in uids)
+    answer = _stored(client, datasets)
+    failed: Sequence[Dataset] = answer.get("FailedSOPSequence") or ()
+    taken: Sequence[Dataset] = answer.get("ReferencedSOPSequence") or ()
+    failures = {str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason") or 0) for item in failed}
+    warnings = {str(item.ReferencedSOPInstanceUID): int(item.get("WarningReason") or 0) for item in taken}
+    return tuple(
+        StoredInstance(uid, failure_words(failures[uid]), failures[uid])
+        if uid in failures
+        else StoredInstance(uid, status=warnings.get(uid, 0))
+        for uid in (str(dataset.SOPInstanceUID) for dataset in datasets)
+    )
+
+
+def http_status(error: TransferError) -> HTTPStatus | None:
+    """The status with which the archive refused; None when it did not answer at all, or with something else."""
+    cause = error.__cause__
+    if not isinstance(cause, requests.HTTPError) or cause.response is None:
+        return None
+    try:
+        return HTTPStatus(cause.response.status_code)
+    except ValueError:
+        return None
+
+
+def is_untrusted(error: TransferError) -> bool:
+    """Whether the archive's certificate, or ours, was the reason."""
+    return isinstance(error.__cause__, requests.exceptions.SSLError)
 
 
 def _stored(client: DICOMwebClient, datasets: Sequence[Dataset]) -> Dataset:
@@ -92,9 +119,10 @@ def _outcome_in(response: requests.Response | None) -> Dataset | None:
     return answer if "FailedSOPSequence" in answer else None
 
 
-def _failure(code: int | None) -> str:
-    known = _FAILURES.get(code or 0) or _FAILURES.get((code or 0) & 0xFF00) or _FAILURES.get((code or 0) & 0xF000)
-    return f"{known or 'refused'} ({code or 0:04X})"
+def failure_words(code: int) -> str:
+    """What a failure status says, with the code."""
+    known = _FAILURES.get(code) or _FAILURES.get(code & 0xFF00) or _FAILURES.get(code & 0xF000)
+    return f"{known or 'refused'} ({code:04X})"
 
 
 def _is_timeout(error: requests.RequestException) -> bool:

@@ -48,6 +48,8 @@ class Role(Enum):
     CLASS_ACTIVATION = (9003, "AI class activation")
     KEY_IMAGE = (9004, "AI key images")
     KEY_OBJECTS = (9005, "AI key objects")
+    SR_DIAMETERS = (9006, "AI mass diameters")
+    NOT_ANALYSED = (9007, "AI result: not analysed")
 
 
 @dataclass(frozen=True)
