@@ -182,9 +182,9 @@ def wrong_with(store: LabelStore, acknowledged: list[list]) -> list[str]:
     return problems
 
 
-def integrity(folder: Path) -> str:
+def integrity(folder: Path, database: str = "labels.sqlite3") -> str:
     """What SQLite says of its file; "ok" when all is well."""
-    connection = sqlite3.connect(folder / "labels.sqlite3")
+    connection = sqlite3.connect(folder / database)
     try:
         return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
     finally:

@@ -1,11 +1,5 @@
 """The DICOMweb client against a real archive, and against a scripted one that answers what real ones rarely do."""
 
-import json
-import threading
-from collections import deque
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pydicom
 import pytest
 from dicom_corpus import made_slices, save
@@ -14,6 +8,7 @@ from renalct.core.errors import InputError, TransferError
 from renalct.formats.dicom.scan import scan_study
 from renalct.formats.dicom.web import ArchivedSeries, DicomWeb, StoredInstance, WebSettings
 from renalct.formats.dicom.web_cache import SeriesCache
+from scripted_archive import Never, Scripted
 
 USER = ("archivist", "a secret")
 PLENTY = 10**9
@@ -120,46 +115,6 @@ def test_what_is_no_dicom_file_is_refused_before_anything_is_sent(web, tmp_path)
         web.store([tmp_path / "note.txt"])
 
 
-class Scripted(ThreadingHTTPServer):
-    """An archive that gives prepared answers, (status, JSON or text), one after the other, and keeps the requests."""
-
-    def __init__(self, *answers):
-        self.answers, self.requests = deque(answers), []
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
-
-    def client(self, **settings):
-        return DicomWeb(WebSettings(f"http://127.0.0.1:{self.server_address[1]}/dicom-web", **settings))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.requests.append((self.command, self.path, self.headers.get("Authorization")))
-        status, answer = self.server.answers.popleft()
-        body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain" if isinstance(answer, str) else "application/dicom+json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with suppress(BrokenPipeError):  # nobody waits any more
-            self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, *_):
-        """Nothing: tests are silent."""
-
-
 def entry(uid, modality="CT"):
     return {"0020000E": {"vr": "UI", "Value": [uid]}, "00080060": {"vr": "CS", "Value": [modality]}}
 
@@ -243,17 +198,6 @@ def test_an_archive_that_never_answers_is_given_up():
                 archive.client(attempts=1, read_timeout_s=0.2).instances("1.1", "1.2")
         finally:
             archive.answers.end.set()
-
-
-class Never:
-    """Answers that come when nobody waits any more."""
-
-    def __init__(self):
-        self.end = threading.Event()
-
-    def popleft(self):
-        self.end.wait(10)
-        return 200, []
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from renalct.commands.loop_options import (
     add_training_options,
     loop_of,
 )
-from renalct.commands.train import stop_asked
+from renalct.commands.stopping import stop_asked
 from renalct.commands.train_options import add_machine_options
 from renalct.core.errors import InputError, RenalctError
 from renalct.learning.loop.auto_update import AutoSettings, update_if_due

@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from renalct.commands.stopping import stop_asked
 from renalct.commands.train_data import GivenData, given_data
 from renalct.commands.train_options import add_run_options, plan_of, recipe_of
 from renalct.commands.train_progress import TrainingLines
@@ -100,24 +98,3 @@ def print_candidate(release: Release, folder: Path) -> None:
 def _tell_measured(done: int, of: int) -> None:
     if done % 5 == 0 or done == of:
         print(f"measured {done} of {of} cases", flush=True)
-
-
-@contextmanager
-def stop_asked() -> Iterator[list[int]]:
-    """A list that is filled when the process is asked to stop (Ctrl-C, or SIGTERM of a job system).
-
-    The step that is being computed is then finished and saved. A second Ctrl-C stops at once.
-    """
-    asked: list[int] = []
-
-    def ask(number: int, _: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -21,10 +21,14 @@ _READ_ONLY = 0o444
 
 
 class BlobFolder:
-    """`blobs/ab/abcd...` with the contents, `incoming/` with files on their way, `named/` with links for readers."""
+    """`blobs/ab/abcd...` with the contents, `incoming/` with files on their way, `named/` with links for readers.
 
-    def __init__(self, folder: Path) -> None:
+    `owner` says in messages whose files they are.
+    """
+
+    def __init__(self, folder: Path, *, owner: str = "label store") -> None:
         self._folder = folder
+        self._owner = owner
         self._blobs = folder / "blobs"
         self._incoming = folder / "incoming"
         self._named = folder / "named"
@@ -73,13 +77,13 @@ class BlobFolder:
             found = _digest_of(place)
         except OSError as error:
             raise InputError(
-                f"the file {digest[:12]}... of the label store cannot be read ({error.strerror}); restore it from a "
-                "backup, or commit the label again"
+                f"the file {digest[:12]}... of the {self._owner} cannot be read ({error.strerror}); restore it from a "
+                "backup, or put it in again"
             ) from error
         if found != digest:
             raise InputError(
-                f"the file {digest[:12]}... of the label store is damaged: its content has the sha256 {found[:12]}...; "
-                "restore it from a backup, or commit the label again"
+                f"the file {digest[:12]}... of the {self._owner} is damaged: its content has the sha256 "
+                f"{found[:12]}...; restore it from a backup, or put it in again"
             )
         return self._link(place, suffix) if suffix else place
 
@@ -97,6 +101,11 @@ class BlobFolder:
             for path in old:
                 path.unlink(missing_ok=True)
         return len(old)
+
+    def remove(self, digest: str) -> None:
+        """Remove a file if it is there. The caller holds the lock under which files come into use."""
+        with refused_writes(self._folder):
+            self._place(digest).unlink(missing_ok=True)
 
     def _written(self, content: bytes | Path) -> tuple[Path, str]:
         temporary = self._incoming / f"{uuid4().hex}.part"

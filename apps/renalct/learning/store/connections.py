@@ -27,19 +27,23 @@ class Connections:
     """A pool of connections to one database file.
 
     A connection is used by one thread at a time. Before this process forks, the pool waits for those in use and
-    closes all: SQLite keeps its locks per process, and a child must not inherit them.
+    closes all: SQLite keeps its locks per process, and a child must not inherit them. `owner` says in messages whose
+    database it is.
     """
 
-    def __init__(self, path: Path, *, prepare: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(
+        self, path: Path, *, prepare: Callable[[sqlite3.Connection], None], owner: str = "label store"
+    ) -> None:
         self._path = path
+        self._owner = owner
         self._idle: list[sqlite3.Connection] = []
         self._gate = threading.Condition()
         self._in_use = 0
         self._shut = False
-        with translated(path.parent):
+        with translated(path.parent, owner=owner):
             connection = self._opened()
             try:
-                _retried(lambda: _use_write_ahead_log(connection, path))
+                _retried(lambda: _use_write_ahead_log(connection, path, owner))
                 prepare(connection)
             except BaseException:
                 connection.close()
@@ -50,7 +54,7 @@ class Connections:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection whose statements each see what is committed when they start."""
-        with translated(self._path.parent), self._borrowed() as connection:
+        with translated(self._path.parent, owner=self._owner), self._borrowed() as connection:
             yield connection
 
     @contextmanager
@@ -122,25 +126,25 @@ class Connections:
 
 
 @contextmanager
-def translated(folder: Path) -> Iterator[None]:
+def translated(folder: Path, *, owner: str = "label store") -> Iterator[None]:
     """Within it, what SQLite and the system refuse becomes an `OutputError` with a sentence."""
     try:
         yield
     except sqlite3.Error as error:
-        raise OutputError(_sentence(error, folder)) from error
+        raise OutputError(_sentence(error, f"{owner} {folder}")) from error
 
 
-def _sentence(error: sqlite3.Error, folder: Path) -> str:
+def _sentence(error: sqlite3.Error, place: str) -> str:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_FULL"):
-        return f"no space is left for the label store {folder}; nothing was changed: free some, and try again"
+        return f"no space is left for the {place}; nothing was changed: free some, and try again"
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        return f"the label store {folder} cannot be written (permission denied); give this user the right to write it"
+        return f"the {place} cannot be written (permission denied); give this user the right to write it"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"the label store {folder} was busy for {BUSY_SECONDS:.0f} s; nothing was changed: try again"
+        return f"the {place} was busy for {BUSY_SECONDS:.0f} s; nothing was changed: try again"
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return f"the database of the label store {folder} is damaged ({error}); put back its last backup"
-    return f"the label store {folder} could not be used ({error}); nothing was changed"
+        return f"the database of the {place} is damaged ({error}); put back its last backup"
+    return f"the {place} could not be used ({error}); nothing was changed"
 
 
 @contextmanager
@@ -165,17 +169,17 @@ def _begin_to_write(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA busy_timeout = {round(1000 * BUSY_SECONDS)}")
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
+def _use_write_ahead_log(connection: sqlite3.Connection, path: Path, owner: str = "label store") -> None:
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     if mode != "wal":
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    _refuse_mode(mode, path.parent)
+    _refuse_mode(mode, path.parent, owner)
 
 
-def _refuse_mode(mode: str, folder: Path) -> None:
+def _refuse_mode(mode: str, folder: Path, owner: str = "label store") -> None:
     if mode != "wal":
         raise InputError(
-            f"{folder} lies on a file system without shared memory (a network share?), on which a label store cannot "
+            f"{folder} lies on a file system without shared memory (a network share?), on which the {owner} cannot "
             "be safe; choose a folder on a local disk"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from renalct.core.errors import InputError
 
@@ -57,24 +58,31 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
 """Statements that lead from each schema version to the next; append, never change what stands."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(
+    connection: sqlite3.Connection,
+    *,
+    migrations: Sequence[Sequence[str]] | None = None,
+    owner: str = "label store",
+) -> None:
     """Bring a database to the newest schema in one transaction, or leave it as it was.
 
-    Raises `InputError` for one that a newer renalct has written.
+    `migrations` are the statements that lead from each version to the next (those of the label store). Raises
+    `InputError` for a database that a newer renalct has written.
     """
-    if _version(connection) == len(MIGRATIONS):
+    migrations = MIGRATIONS if migrations is None else migrations
+    if _version(connection) == len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _version(connection)  # another process may have been faster
-        if found > len(MIGRATIONS):
+        if found > len(migrations):
             raise InputError(
-                f"the label store has schema version {found} and this renalct knows {len(MIGRATIONS)}; update renalct"
+                f"the {owner} has schema version {found} and this renalct knows {len(migrations)}; update renalct"
             )
-        for statements in MIGRATIONS[found:]:
+        for statements in migrations[found:]:
             for statement in statements:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -1,0 +1,1 @@
+"""The DICOM conformance statement, generated from the code: ``renalct conformance`` writes docs/conformance.md."""
