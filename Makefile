@@ -6,13 +6,16 @@ STAMP  := $(VENV)/.complete
 
 OHIF := tests/viewer/node_modules/@ohif/app
 
-.PHONY: help demo label-demo test viewer-test viewer-tools lint env clean
+.PHONY: help demo label-demo test viewer-test viewer-tools map-context map map-test lint env clean
 
 help:
 	@echo "make demo   write a synthetic CT study, run the cascade on it, say which file to open"
 	@echo "make label-demo    Orthanc, the label server, three made annotators, two loops of training, and a report"
 	@echo "make test   run the tests"
-	@echo "make viewer-test   show a stored label in OHIF in a browser without a screen (npm, chromium, orthanc)"
+	@echo "make viewer-test   show a stored label and results in OHIF in a browser without a screen (npm, chromium, orthanc)"
+	@echo "make map-context   what the MONAI packager would build, in build/map/context, without docker"
+	@echo "make map    the image, with docker or, as root, buildah; then map-test"
+	@echo "make map-test      the image on a made study: read-only, no network, another user, no capability"
 	@echo "make lint   ruff and mypy"
 	@echo "make env    make the environment in $(VENV)"
 	@echo "make clean  remove what these made, but for the environment"
@@ -27,7 +30,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 viewer-test: $(STAMP) viewer-tools
-	$(BIN)/python -m pytest tests/test_ohif.py
+	$(BIN)/python -m pytest tests/test_ohif.py tests/test_ohif_results.py
 
 # Of @ohif/app only the built pages are unpacked: installing it would fetch all that it was built from.
 viewer-tools: $(OHIF)/package.json
@@ -38,6 +41,16 @@ $(OHIF)/package.json: tests/viewer/package.json tests/viewer/package-lock.json
 	cd $(OHIF) && tar xzf "$$(npm pack --silent "$$(node -p 'const p = require("../../../package.json"); "@ohif/app@" + p.config.ohif')")" \
 		--strip-components 1 --exclude '*.map' && rm -f ./*.tgz
 	touch $@
+
+map-context: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m packager context
+
+map: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m packager image
+	$(BIN)/python -m packager try
+
+map-test: $(STAMP)
+	$(BIN)/python -m packager try
 
 lint: $(STAMP)
 	$(BIN)/ruff check

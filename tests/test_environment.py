@@ -187,10 +187,10 @@ def test_the_same_lines_give_gpu_and_cpu_builds():
 
 
 def test_an_application_package_gets_the_same_versions_and_nothing_that_serves_or_tests():
-    whole, packaged = pins(ROOT / "requirements.txt"), pins(ROOT / "deploy" / "requirements.txt")
+    whole, packaged = pins(ROOT / "requirements.txt"), pins(ROOT / "deploy" / "requirements.in")
     assert {name: whole[name] for name in packaged} == packaged
     assert not {"monailabel", "mlflow", "pytest", "fastapi", "sam2"} & set(packaged)
-    assert (ROOT / "deploy" / "requirements.txt").read_bytes().endswith(b"\n")
+    assert (ROOT / "deploy" / "requirements.txt").read_bytes().endswith(b"\n"), "the packager glues its own line to it"
 
 
 def test_make_builds_sam2_with_our_torch():
