@@ -53,7 +53,7 @@ def dcmtk_errors(path: Path) -> list[str]:
     """Errors of dcmdump, and for documents of dsrdump."""
     said = [output_of(program("dcmdump", "apt-get install dcmtk"), "-q", "+P", "0008,0018", path)]
     problems = [] if "(0008,0018)" in said[0] else said
-    if path.name in ("sr.dcm", "key_objects.dcm"):
+    if path.name in ("sr.dcm", "sr_diameters.dcm", "key_objects.dcm"):
         said = output_of(program("dsrdump", "apt-get install dcmtk"), path)
         problems += [line for line in said.splitlines() if line.startswith(("E:", "F:"))]
     return problems

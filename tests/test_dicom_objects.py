@@ -33,8 +33,8 @@ from renalct.formats.dicom.objects import ObjectSettings, write_objects
 from renalct.formats.dicom.written import text
 
 NAMES = [
-    "seg.dcm", "sr.dcm", "class_activation_1.dcm", "key_image_1.dcm", "key_image_2.dcm", "key_image_3.dcm",
-    "key_objects.dcm",
+    "seg.dcm", "sr.dcm", "sr_diameters.dcm", "class_activation_1.dcm", "key_image_1.dcm", "key_image_2.dcm",
+    "key_image_3.dcm", "key_objects.dcm",
 ]  # fmt: skip
 
 
@@ -111,9 +111,9 @@ def test_all_objects_are_in_the_study_and_each_kind_is_a_series_of_its_own(tmp_p
     written = write_all(tmp_path)
     assert {seen.StudyInstanceUID for seen in written.values()} == {"1.2.3.1"}
     assert {seen.SeriesNumber: seen.Modality for seen in written.values()} == {
-        9001: "SEG", 9002: "SR", 9003: "OT", 9004: "OT", 9005: "KO",
+        9001: "SEG", 9002: "SR", 9003: "OT", 9004: "OT", 9005: "KO", 9006: "SR",
     }  # fmt: skip
-    assert len({seen.SeriesInstanceUID for seen in written.values()}) == 5
+    assert len({seen.SeriesInstanceUID for seen in written.values()}) == 6
     assert len({seen.SOPInstanceUID for seen in written.values()}) == len(NAMES)
     for seen in written.values():
         device = seen.ContributingEquipmentSequence

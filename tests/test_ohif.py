@@ -5,7 +5,6 @@ from datetime import datetime
 import numpy as np
 import pytest
 from orthanc import running_orthanc, skip_without_orthanc
-from PIL import Image
 from renalct.core.labels import MassClass, Structure
 from renalct.core.volume import LabelMap
 from renalct.formats.dicom.choose import choose_series
@@ -14,7 +13,7 @@ from renalct.formats.dicom.scan import scan_study
 from renalct.formats.dicom.series import load_series
 from renalct.formats.dicom.web import DicomWeb, WebSettings
 from renalct.pictures.colors import KIDNEY_COLOR, class_color
-from viewer.looking import look, missing
+from viewer.looking import View, is_gray, is_tinted, look, missing
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -59,27 +58,9 @@ def shown(series, made_study, tmp_path_factory):
             [*sorted(made_study.dicom.rglob("*.dcm")), folder / "seg.dcm"]
         )
         assert all(instance.is_stored for instance in stored)
-        names, seen = look(orthanc.url, series.volume, "renalct label v1", tuple(points.values()), folder)
+        view = View("renalct label v1", tuple(points.values()))
+        ((names, seen),) = look(orthanc.url, series.volume, [view], folder)
     return names, dict(zip(points, seen, strict=True))
-
-
-def color_at(shown, point):
-    """Red, green and blue of the picture where the point lies: the median of a small square."""
-    seen = shown[1][point]
-    pixels = np.asarray(Image.open(seen["picture"]).convert("RGB"))
-    x, y = round(seen["x"]), round(seen["y"])
-    return np.median(pixels[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3), axis=0)
-
-
-def is_tinted(color, tint):
-    """Whether a gray pixel has a layer of this color on it: what is above gray goes the tint's way."""
-    colorful, wanted = (np.asarray(c, float) - np.mean(c) for c in (color, tint))
-    strength = np.linalg.norm(colorful)
-    return strength > 15 and colorful @ wanted / strength / np.linalg.norm(wanted) > 0.9
-
-
-def is_gray(color):
-    return np.ptp(color) < 10
 
 
 def test_the_segments_have_the_names_of_the_structures(shown):
@@ -88,11 +69,11 @@ def test_the_segments_have_the_names_of_the_structures(shown):
 
 @pytest.mark.parametrize("point", ["in the kidney", "first slice of the kidney", "last slice of the kidney"])
 def test_the_kidney_is_drawn_in_its_color_on_its_first_and_last_slice(shown, point):
-    assert is_tinted(color_at(shown, point), KIDNEY_COLOR)
+    assert is_tinted(shown[1][point].color(), KIDNEY_COLOR)
 
 
 def test_the_tumor_is_drawn_in_its_own_color(shown):
-    assert is_tinted(color_at(shown, "in the tumor"), class_color(MassClass.SOLID))
+    assert is_tinted(shown[1]["in the tumor"].color(), class_color(MassClass.SOLID))
 
 
 @pytest.mark.parametrize(
@@ -100,4 +81,4 @@ def test_the_tumor_is_drawn_in_its_own_color(shown):
     ["slice before the kidney", "slice after the kidney", "kidney, beyond the tumor", "beside the kidney"],
 )
 def test_nothing_is_drawn_beyond_the_label(shown, point):
-    assert is_gray(color_at(shown, point))
+    assert is_gray(shown[1][point].color())

@@ -18,10 +18,12 @@ from dicom_findings import (
 )
 from dicom_peers import dciodvfy_errors, dcmtk_errors, output_of, pixelmed_errors, program
 from renalct.core.findings import Caliper, Classification, Findings
+from renalct.core.grid import Box
 from renalct.core.labels import MassClass, Side
 from renalct.core.phase import PhaseEstimate
+from renalct.core.volume import Mask
 from renalct.formats.dicom.seg import segmentation, segments_of
-from renalct.formats.dicom.sr import measurement_report
+from renalct.formats.dicom.sr import diameter_report, measurement_report
 from renalct.formats.dicom.written import Analysis
 
 
@@ -49,6 +51,14 @@ def name(item):
 
 def items(group, value_type, concept=None):
     return [i for i in group.ContentSequence if i.ValueType == value_type and concept in (None, name(i))]
+
+
+def corners(group, images):
+    """The corners of a group's graphic in patient coordinates (RAS+, mm), from the image that it lies on."""
+    (line,) = items(group, "SCOORD", "111030")
+    image = images[line.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID]
+    to_patient = highdicom.spatial.ImageToReferenceTransformer.for_image(image)
+    return to_patient(np.asarray(line.GraphicData, float).reshape(-1, 2)) * (-1, -1, 1)
 
 
 def template(group):
@@ -89,6 +99,8 @@ def test_there_is_a_group_for_each_kidney_each_mass_and_each_line(tmp_path):
         ("1411", "Mass R1"),
         ("1411", "Mass L2"),
         ("1411", "Mass L3"),
+        ("1410", "Kidney R"),
+        ("1410", "Kidney L"),
         *[("1410", "Mass R1")] * 2,
         *[("1410", "Mass L2")] * 2,
         *[("1410", "Mass L3")] * 2,
@@ -158,9 +170,9 @@ def test_the_report_and_the_segmentation_share_their_tracking_identifiers(tmp_pa
         assert tracking(group) == segment.TrackingID
         identifiers = {name(item): item.UID for item in items(group, "UIDREF")}
         assert identifiers == {"112040": segment.TrackingUID, "121232": "1.2.3.2"}
-    owners = [mass for mass in groups(sr)[2:5] for _ in range(2)]
-    for line, mass in zip(groups(sr)[5:], owners, strict=True):
-        assert items(line, "UIDREF", "112040")[0].UID == items(mass, "UIDREF", "112040")[0].UID
+    owners = [*groups(sr)[:2], *(mass for mass in groups(sr)[2:5] for _ in range(2))]
+    for graphic, owner in zip(groups(sr)[5:], owners, strict=True):
+        assert items(graphic, "UIDREF", "112040")[0].UID == items(owner, "UIDREF", "112040")[0].UID
 
 
 @pytest.mark.parametrize("directions", [((1, 0, 0), (0, 1, 0)), PRONE, FEET_FIRST, OBLIQUE])
@@ -173,19 +185,71 @@ def test_the_line_of_a_mass_is_where_its_caliper_is(directions, tmp_path):
     calipers = [
         pair for mass in findings.masses for pair in (("103339001", mass.longest_axial), ("103340004", mass.short_axis))
     ]
-    for group, (concept, caliper) in zip(groups(sr)[5:], calipers, strict=True):
-        (line,) = items(group, "SCOORD", "111030")
-        image = by_uid[line.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID]
-        to_patient = highdicom.spatial.ImageToReferenceTransformer.for_image(image)
-        lps = to_patient(np.asarray(line.GraphicData, float).reshape(2, 2))
-        np.testing.assert_allclose(lps * (-1, -1, 1), grid.to_patient([caliper.start, caliper.stop]), atol=1e-3)
-        length = np.linalg.norm(lps[1] - lps[0])
+    for group, (concept, caliper) in zip(groups(sr)[7:], calipers, strict=True):
+        ras = corners(group, by_uid)
+        np.testing.assert_allclose(ras, grid.to_patient([caliper.start, caliper.stop]), atol=1e-3)
+        length = np.linalg.norm(ras[1] - ras[0])
         assert numbers(group) == {(concept,): (pytest.approx(length, abs=1e-3), "mm")}
+
+
+@pytest.mark.parametrize("directions", [((1, 0, 0), (0, 1, 0)), PRONE, FEET_FIRST, OBLIQUE])
+def test_a_kidney_is_outlined_on_the_slice_where_it_is_largest(directions, tmp_path):
+    series = made_series(directions=directions)
+    grid = series.volume.grid
+    voxels = np.ones((6, 5, 3), bool)
+    voxels[3:, :, :2] = False  # only the last of the slices 7, 8 and 9 is 6 x 5 voxels large
+    kidney = made_kidney(grid, Side.LEFT, Mask(Box((10, 12, 7), (16, 17, 10)), voxels))
+    sr, _ = written(tmp_path / "sr.dcm", series, made_report(Findings((kidney,))))
+    (outline,) = [group for group in groups(sr) if template(group) == "1410"]
+    by_uid = {header.SOPInstanceUID: header for header in series.headers}
+    found = corners(outline, by_uid)
+    # from edge to edge of the voxels, half a voxel beyond their centres; closed
+    square = [(9.5, 11.5, 9), (15.5, 11.5, 9), (15.5, 16.5, 9), (9.5, 16.5, 9)]
+    expected = grid.to_patient(square)
+    assert len(found) == 5 and found[0] == pytest.approx(found[-1])
+    for corner in expected:
+        assert np.linalg.norm(found - corner, axis=1).min() < 1e-3
+    assert tracking(outline) == "Kidney L" and numbers(outline) == {}
+
+
+def test_the_second_report_has_each_diameter_under_a_tracking_identifier_of_its_own(tmp_path):
+    series = made_series()
+    analysis = Analysis.of(series, made_report(made_findings(series.volume.grid)), SETTINGS)
+    segments = segments_of(analysis)
+    diameter_report(analysis, segments).save_as(tmp_path / "sr_diameters.dcm", enforce_file_format=True)
+    diameters = pydicom.dcmread(tmp_path / "sr_diameters.dcm")
+    names = [f"Mass {mass} {axis} axis" for mass in ("R1", "L2", "L3") for axis in ("long", "short")]
+    assert [(template(group), tracking(group)) for group in groups(diameters)] == [("1410", name) for name in names]
+    uids = [items(group, "UIDREF", "112040")[0].UID for group in groups(diameters)]
+    measured = measurement_report(analysis, segments, segmentation(analysis, segments))
+    shared = {items(group, "UIDREF", "112040")[0].UID for group in groups(measured)}
+    assert len(set(uids)) == 6 and not shared & set(uids)
+    lines = [group for group in groups(measured) if template(group) == "1410"][2:]
+    for group, line in zip(groups(diameters), lines, strict=True):
+        assert items(group, "SCOORD")[0].GraphicData == items(line, "SCOORD")[0].GraphicData
+        assert numbers(group) == numbers(line)
+    (whole,) = items(diameters, "CONTAINER", "C0034375")
+    assert items(whole, "TEXT", "121106")[0].TextValue.startswith("Not for clinical use")
+    for check in (dciodvfy_errors, dcmtk_errors, pixelmed_errors):
+        assert check(tmp_path / "sr_diameters.dcm") == []
+    parsed = highdicom.sr.srread(tmp_path / "sr_diameters.dcm").content
+    assert [group.tracking_identifier for group in parsed.get_planar_roi_measurement_groups()] == names
+    reader = program("tid1500reader", "pip install dcmqi")
+    output_of(reader, "--inputDICOM", tmp_path / "sr_diameters.dcm", "--outputMetadata", tmp_path / "sr.json")
+    read = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+    assert [group["TrackingIdentifier"] for group in read] == names
+
+
+def test_without_a_mass_there_is_no_second_report():
+    series = made_series()
+    kidney = made_kidney(series.volume.grid, Side.LEFT, box_mask((5, 5, 5), (9, 9, 9)))
+    analysis = Analysis.of(series, made_report(Findings((kidney,))), SETTINGS)
+    assert diameter_report(analysis, segments_of(analysis)) is None
 
 
 def test_the_line_on_an_enhanced_image_names_its_frame(tmp_path):
     sr = made(tmp_path / "sr.dcm", multiframe=True)
-    reference = items(groups(sr)[5], "SCOORD")[0].ContentSequence[0].ReferencedSOPSequence[0]
+    reference = items(groups(sr)[7], "SCOORD")[0].ContentSequence[0].ReferencedSOPSequence[0]
     assert reference.ReferencedSOPInstanceUID == "1.2.3.9" and reference.ReferencedFrameNumber == 24 - 8
     evidence = sr.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
     assert [len(series.ReferencedSOPSequence) for series in evidence] == [1, 1]
@@ -199,6 +263,19 @@ def test_a_line_that_does_not_lie_in_one_slice_is_left_out(tmp_path):
     mass = made_mass(grid, 1, Side.LEFT, box_mask((5, 5, 5), (9, 9, 9)), longest_axial=across)
     sr, _ = written(tmp_path / "sr.dcm", series, made_report(Findings((), (mass,))))
     assert [template(group) for group in groups(sr)] == ["1411", "1410"]
+    assert len(items(groups(sr)[1], "NUM")) == 1
+
+
+def test_a_mass_without_a_line_in_one_slice_is_outlined(tmp_path):
+    series = made_series()
+    across = Caliper(10.0, (5.0, 5.0, 5.0), (5.0, 5.0, 9.0))
+    mass = made_mass(
+        series.volume.grid, 1, Side.LEFT, box_mask((5, 5, 5), (9, 9, 9)), longest_axial=across, short_axis=across
+    )
+    sr, _ = written(tmp_path / "sr.dcm", series, made_report(Findings((), (mass,))))
+    outline = groups(sr)[1]
+    assert template(outline) == "1410" and numbers(outline) == {}
+    assert len(items(outline, "SCOORD")[0].GraphicData) == 2 * 5  # a square, closed
 
 
 def test_the_evaluations_say_phase_result_and_what_a_reader_must_know(tmp_path):
@@ -221,7 +298,7 @@ def test_nothing_found_is_said_in_a_valid_report(kidneys, result, tmp_path):
     sr, seg = written(tmp_path / "sr.dcm", series, report)
     whole = items(sr, "CONTAINER", "C0034375")[0] if kidneys else groups(sr)[0]
     assert evaluations(whole) == {"RESULT": result, "109058": "PHASEUNKNOWN"}
-    assert numbers(whole) == {} and len(groups(sr)) == 1 and (seg is None) == (not kidneys)
+    assert numbers(whole) == {} and len(groups(sr)) == 1 + kidneys and (seg is None) == (not kidneys)
     assert template(groups(sr)[0]) == ("1411" if kidneys else "1501")
     assert dciodvfy_errors(tmp_path / "sr.dcm") == [] and dcmtk_errors(tmp_path / "sr.dcm") == []
 
@@ -248,13 +325,14 @@ def test_highdicom_and_dcmqi_read_every_group(tmp_path):
     assert [group.tracking_identifier for group in volumetric] == [
         "Kidney R", "Kidney L", "Mass R1", "Mass L2", "Mass L3",
     ]  # fmt: skip
-    assert len(parsed.get_planar_roi_measurement_groups()) == 6
+    assert len(parsed.get_planar_roi_measurement_groups()) == 2 + 6
     reader = program("tid1500reader", "pip install dcmqi")
     output_of(reader, "--inputDICOM", tmp_path / "sr.dcm", "--outputMetadata", tmp_path / "sr.json")
     read = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
     assert [(group["TrackingIdentifier"], group.get("ReferencedSegment")) for group in read] == [
         *((f"Kidney {side}", n) for n, side in ((1, "R"), (2, "L"))),
         *((f"Mass {side}", n) for n, side in ((3, "R1"), (4, "L2"), (5, "L3"))),
+        *((f"Kidney {side}", None) for side in "RL"),
         *((f"Mass {side}", None) for side in ("R1", "R1", "L2", "L2", "L3", "L3")),
     ]
     volume = next(i for i in read[2]["measurementItems"] if i["quantity"]["CodeMeaning"] == "Volume")

@@ -13,7 +13,7 @@ from renalct.formats.dicom.class_activation import class_activation_map
 from renalct.formats.dicom.key_images import RGBImage, key_image, key_object_selection
 from renalct.formats.dicom.loaded import LoadedSeries
 from renalct.formats.dicom.seg import segmentation, segments_of
-from renalct.formats.dicom.sr import measurement_report
+from renalct.formats.dicom.sr import diameter_report, measurement_report
 from renalct.formats.dicom.written import Analysis, ObjectSettings, SegmentationEncoding, SliceRange
 
 __all__ = [
@@ -34,16 +34,17 @@ def write_objects(
 ) -> tuple[Path, ...]:
     """The files written: sr.dcm always, and what the findings give.
 
-    seg.dcm (when a kidney or mass was found), class_activation_<n>.dcm for each mass n with an activation map,
-    key_image_<n>.dcm for each mass n that `pictures` has a picture of (uint8, rows x columns x 3), and key_objects.dcm
-    when there are key images. The findings' masks are on the grid of `series.volume`. Equal arguments, `settings.now`
-    included, give equal bytes; another `now` changes dates and times only.
+    seg.dcm (when a kidney or mass was found), sr_diameters.dcm (when a diameter of a mass lies in one slice),
+    class_activation_<n>.dcm for each mass n with an activation map, key_image_<n>.dcm for each mass n that `pictures`
+    has a picture of (uint8, rows x columns x 3), and key_objects.dcm when there are key images. The findings' masks are
+    on the grid of `series.volume`. Equal arguments, `settings.now` included, give equal bytes; another `now` changes
+    dates and times only.
     """
     analysis = Analysis.of(series, report, settings)
     seg, paths = write_segmentation(analysis, folder)
     return (
         *paths,
-        write_measurements(analysis, seg, folder),
+        *write_measurements(analysis, seg, folder),
         *write_activation_maps(analysis, folder),
         *write_key_images(analysis, pictures, folder),
     )
@@ -55,9 +56,12 @@ def write_segmentation(analysis: Analysis, folder: Path) -> tuple[Segmentation |
     return seg, () if seg is None else (_saved(seg, folder / "seg.dcm"),)
 
 
-def write_measurements(analysis: Analysis, seg: Segmentation | None, folder: Path) -> Path:
-    """Where the structured report was written; it refers to the segments of `seg`."""
-    return _saved(measurement_report(analysis, segments_of(analysis), seg), folder / "sr.dcm")
+def write_measurements(analysis: Analysis, seg: Segmentation | None, folder: Path) -> tuple[Path, ...]:
+    """Where the structured reports were written: the one that refers to the segments of `seg`, and the diameters'."""
+    segments = segments_of(analysis)
+    paths = (_saved(measurement_report(analysis, segments, seg), folder / "sr.dcm"),)
+    diameters = diameter_report(analysis, segments)
+    return paths if diameters is None else (*paths, _saved(diameters, folder / "sr_diameters.dcm"))
 
 
 def write_activation_maps(analysis: Analysis, folder: Path) -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from highdicom.sr import (
     CodeContentItem,
@@ -26,7 +26,8 @@ from pydicom.sr.coding import Code
 
 from renalct.formats.dicom.seg import Segment
 from renalct.formats.dicom.source_images import SourceImages
-from renalct.formats.dicom.sr_groups import line_groups, segment_group, whole_image_evaluations, whole_image_group
+from renalct.formats.dicom.sr_graphics import diameter_graphics, finding_graphics
+from renalct.formats.dicom.sr_groups import segment_group, whole_image_evaluations, whole_image_group
 from renalct.formats.dicom.written import MANUFACTURER, Analysis, Role, private_codes, release_name, text
 
 _ENGLISH = Code("en-US", "RFC5646", "English (United States)")
@@ -46,10 +47,30 @@ _ORIENTATION = (
 def measurement_report(
     analysis: Analysis, segments: Sequence[Segment], segmentation: Dataset | None
 ) -> Comprehensive3DSR:
-    """The structured report: a group per kidney and mass, the diameter lines of each mass, and the result as a whole.
+    """The structured report: a group per kidney and mass, where each lies on an image, and the result as a whole.
 
     `segmentation` is the object that the segments were written to, or None when there are none: the report then has
     one group, for the whole image, that says that no kidney was found.
+    """
+    if segmentation is None:
+        return _finished(analysis, (), Role.SR)
+    groups: list[ContentSequence] = [segment_group(analysis, segment, segmentation) for segment in segments]
+    groups += [group for segment in segments for group in finding_graphics(analysis, segment)]
+    return _finished(analysis, groups, Role.SR, evidence=[segmentation])
+
+
+def diameter_report(analysis: Analysis, segments: Sequence[Segment]) -> Comprehensive3DSR | None:
+    """The report of the diameters of the masses alone, as lines on their images; None when there is no such line."""
+    groups = [group for segment in segments for group in diameter_graphics(analysis, segment)]
+    return _finished(analysis, groups, Role.SR_DIAMETERS) if groups else None
+
+
+def _finished(
+    analysis: Analysis, groups: Sequence[ContentSequence], role: Role, *, evidence: Sequence[Dataset] = ()
+) -> Comprehensive3DSR:
+    """The report with these measurement groups, as the object of a role; without groups, with one for the whole image.
+
+    Its evidence are the source images and whatever else is given.
     """
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=device_observer(analysis)),
@@ -58,36 +79,26 @@ def measurement_report(
         title=dicom.DCM.ImagingMeasurementReport,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(CodedConcept.from_code(_ENGLISH)),
     )
-    evidence = list(analysis.source.slices)
-    if segmentation is not None:
-        evidence.append(segmentation)
     written = Comprehensive3DSR(
-        evidence=evidence,
+        evidence=[*analysis.source.slices, *evidence],
         content=content,
         is_complete=True,
         is_verified=False,
         is_final=False,
-        **analysis.object_arguments(Role.SR),
+        **analysis.object_arguments(role),
     )
     # The constructor copies and parses the tree that it is given, which takes half a minute for 300 masses; the tree in
     # the object is the original, so that the rest is added after it.
     items = content[0].ContentSequence
     items.insert(len(items) - 1, _image_library(analysis.source))
-    if segmentation is not None:
+    if groups:
         items[-1].ContentSequence = ContentSequence()
-        for group in _groups(analysis, segments, segmentation):
+        for group in groups:
             items[-1].ContentSequence.extend(group)
         items.append(whole_image_evaluations(analysis))
     analysis.complete(written)
     private_codes(written)
     return written
-
-
-def _groups(analysis: Analysis, segments: Sequence[Segment], segmentation: Dataset) -> Iterator[ContentSequence]:
-    for segment in segments:
-        yield segment_group(analysis, segment, segmentation)
-    for segment in segments:
-        yield from line_groups(analysis, segment)
 
 
 def device_observer(analysis: Analysis) -> ObserverContext:

@@ -1,25 +1,21 @@
-"""The measurement groups of a report: per kidney and mass, for the line of each mass, and for the whole image."""
+"""The measurement groups of a report: per kidney and mass, and for the whole image."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 
-import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     CodeContentItem,
     ContainerContentItem,
     ContentSequence,
     FindingSite,
-    ImageRegion,
     Measurement,
     MeasurementsAndQualitativeEvaluations,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
     RelationshipTypeValues,
-    SourceImageForRegion,
     SourceSeriesForSegmentation,
     TextContentItem,
     TrackingIdentifier,
@@ -29,7 +25,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes as dicom
 from pydicom.sr.coding import Code
 
-from renalct.core.findings import Caliper, HUStatistics, Kidney, Mass
+from renalct.core.findings import HUStatistics, Kidney, Mass
 from renalct.core.labels import KNOWN_CLASSES, MassClass
 from renalct.core.phase import Phase
 from renalct.core.report import NOT_FOR_CLINICAL_USE
@@ -56,7 +52,7 @@ def segment_group(
         ),
         finding_category=codes.ABNORMAL_STRUCTURE if mass else codes.ANATOMICAL_STRUCTURE,
         finding_type=codes.MASS if mass else codes.KIDNEY,
-        finding_sites=[_site(finding)],
+        finding_sites=[finding_site(finding)],
         algorithm_id=_algorithm(analysis, "segmentation", with_parameters=True),
         measurements=_measurements(finding, analysis),
         qualitative_evaluations=[_class(mass)] if mass else None,
@@ -64,44 +60,6 @@ def segment_group(
     if mass and mass.classification.mass_class is MassClass.UNKNOWN:
         _comment(group[0], f"The class is unknown: {mass.classification.reason}")
     return group
-
-
-def line_groups(analysis: Analysis, segment: Segment) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
-    """TID 1410: the longest axial diameter and the short axis of a mass as lines on their image, for viewers to draw.
-
-    They share the tracking identifier of the mass. There are none for a kidney, and for a line that does not lie in one
-    source image (the source is not axial).
-    """
-    mass = segment.finding
-    if not isinstance(mass, Mass):
-        return []
-    lines = ((dicom.SCT.LongAxis, mass.longest_axial), (dicom.SCT.ShortAxis, mass.short_axis))
-    groups = [_line_group(analysis, segment.name, mass, concept, caliper) for concept, caliper in lines]
-    return [group for group in groups if group is not None]
-
-
-def _line_group(
-    analysis: Analysis, name: str, mass: Mass, concept: Code, caliper: Caliper
-) -> PlanarROIMeasurementsAndQualitativeEvaluations | None:
-    """One line. Image coordinates count from the corner of the first pixel (PS3.3 C.18.6.1.1), so the centre of voxel
-    (0, 0) is at (0.5, 0.5)."""
-    start, stop = caliper.start, caliper.stop
-    k = round(start[2])
-    if max(abs(start[2] - k), abs(stop[2] - k)) > 1e-6 or not 0 <= k < len(analysis.source.slices):
-        return None
-    image = analysis.source.slices[k]
-    shape = (int(image.Columns), int(image.Rows))
-    points = np.clip(np.array([start[:2], stop[:2]]) + 0.5, 0.0, shape)
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(analysis.tracking_uid(name), name),
-        referenced_region=ImageRegion(
-            "POLYLINE", points, SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID)
-        ),
-        finding_category=codes.ABNORMAL_STRUCTURE,
-        finding_type=codes.MASS,
-        finding_sites=[_site(mass)],
-        measurements=_numbers([(concept, caliper.length_mm, dicom.UCUM.Millimeter)]),
-    )
 
 
 def whole_image_group(analysis: Analysis) -> MeasurementsAndQualitativeEvaluations:
@@ -161,7 +119,7 @@ def _measurements(finding: Kidney | Mass, analysis: Analysis) -> list[Measuremen
 
 
 def _kidney_measurements(kidney: Kidney) -> list[Measurement]:
-    return _numbers(
+    return numbers(
         [
             (dicom.SCT.Volume, kidney.volume_ml, codes.MILLILITER),
             (codes.VOLUME_WITH_MASSES, kidney.volume_with_masses_ml, codes.MILLILITER),
@@ -172,8 +130,8 @@ def _kidney_measurements(kidney: Kidney) -> list[Measurement]:
 
 def _mass_measurements(mass: Mass, analysis: Analysis) -> list[Measurement]:
     millimeter, percent = dicom.UCUM.Millimeter, dicom.UCUM.Percent
-    measured = _numbers([(dicom.SCT.Volume, mass.volume_ml, codes.MILLILITER)], method=codes.VOXEL_SUM)
-    measured += _numbers(
+    measured = numbers([(dicom.SCT.Volume, mass.volume_ml, codes.MILLILITER)], method=codes.VOXEL_SUM)
+    measured += numbers(
         [
             (dicom.SCT.LongAxis, mass.longest_axial.length_mm, millimeter),
             (dicom.SCT.ShortAxis, mass.short_axis.length_mm, millimeter),
@@ -182,9 +140,9 @@ def _mass_measurements(mass: Mass, analysis: Analysis) -> list[Measurement]:
         ]
     )
     measured += _attenuation(mass.hu)
-    measured += _numbers([(codes.FAT_FRACTION, 100 * mass.fat_fraction, percent)])
+    measured += numbers([(codes.FAT_FRACTION, 100 * mass.fat_fraction, percent)])
     if mass.enhancing_fraction is not None:
-        measured += _numbers([(codes.ENHANCING_FRACTION, 100 * mass.enhancing_fraction, percent)])
+        measured += numbers([(codes.ENHANCING_FRACTION, 100 * mass.enhancing_fraction, percent)])
     if mass.classification.probabilities:
         classifier = _algorithm(analysis, "classification")
         measured += [
@@ -208,7 +166,7 @@ def _attenuation(hu: HUStatistics) -> list[Measurement]:
     ]
 
 
-def _numbers(rows: Iterable[tuple[Code, float, Code]], *, method: Code | None = None) -> list[Measurement]:
+def numbers(rows: Iterable[tuple[Code, float, Code]], *, method: Code | None = None) -> list[Measurement]:
     """A measurement for each name, value and unit; a value that is not a number is left out."""
     return [
         Measurement(name, _rounded(value), unit, method=method) for name, value, unit in rows if math.isfinite(value)
@@ -226,7 +184,8 @@ def _class(mass: Mass) -> QualitativeEvaluation:
     return QualitativeEvaluation(codes.MASS_CLASS, codes.MASS_CLASSES[mass.classification.mass_class])
 
 
-def _site(finding: Kidney | Mass) -> FindingSite:
+def finding_site(finding: Kidney | Mass) -> FindingSite:
+    """The kidney, and its side where that is known."""
     return FindingSite(codes.KIDNEY, laterality=codes.LATERALITY.get(finding.side))
 
 
