@@ -15,15 +15,22 @@ from renalct.core.errors import RenalctError
 COMMANDS = {
     "demo": "make a synthetic CT study, analyse it, and show what comes out; needs no data and no network",
     "predict": "find kidneys and renal masses on a CT study (DICOM folder, DICOMDIR, zip, or NIfTI file)",
+    "cohort": "analyse thousands of studies on all cores, or on a cluster, into folders and tables",
+    "deidentify": "write the CT images of a study without the identity of the patient, for research",
     "phantom": "write a synthetic CT study with kidneys and masses, as DICOM or NIfTI",
+    "send": "send results to a PACS by C-STORE or DICOMweb, from a durable queue, exactly once",
+    "serve": "listen as a DICOM node, analyse each complete study once, and send the results",
     "train": "train a recipe into a release",
     "evaluate": "score predictions against references: the papers' tables and figures with your numbers, as one page",
+    "plan": "plan second readings and blind repeats of the cases of a label store",
+    "rank": "rank systems that were evaluated on the same cases, by the rules of KiTS23",
     "readers": "how far the annotators of a label store agree, and on which cases they differ most",
     "simulate": "compare strategies of active learning by simulated annotation of labelled cases",
     "reproduce": "train a release again from its recipe, settings and seeds, and compare",
     "retrain": "train on the labels of a store, compare with what is published, and publish what is better",
     "registry": "list, show, publish and roll back the versions that retraining made",
     "users": "list, add and remove the users of a label server",
+    "conformance": "write the DICOM conformance statement of this version",
     "weights": "export the weights of a training run as a release, or show the card of one",
 }
 EXIT_BUG, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
