@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap
-from renalct.imaging.components import SeparationSettings, separate, without_masses
+from renalct.imaging.components import SeparationSettings, connected, separate, without_masses
+from scipy import ndimage
 from shapes import ellipsoid, grid_of
 
 SETTINGS = SeparationSettings(min_kidney_ml=1.0, min_mass_diameter_mm=3.0)
@@ -147,3 +149,24 @@ def test_what_lies_outside_of_the_image_is_no_border():
     rules = SeparationSettings(min_kidney_ml=0.0, min_mass_diameter_mm=0.0)
     (organ,) = separate(LabelMap(values, grid_of((3, 3, 3))), settings=rules)
     assert without_masses(organ, organ.masses, shape=(3, 3, 3)).parenchyma.count == 27  # all seven neighbors are kidney
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3, 1), (3, 1, 1), (1, 1, 1)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_masks_of_a_single_voxels_thickness_are_parted_too(shape, order):
+    mask = np.ones(shape, bool, order=order)
+    if mask.size == 3:
+        mask.flat[1] = False  # two parts with a gap, on which cc3d 4.1.1 gives up
+    labels, count = connected(mask)
+    assert labels.shape == shape and count == (2 if mask.size == 3 else 1)
+    assert np.array_equal(labels > 0, mask) and len(np.unique(labels[mask])) == count
+
+
+@given(st.tuples(*[st.integers(1, 5)] * 3), st.floats(0, 1), st.integers(0, 2**16))
+@settings(max_examples=200, deadline=None)
+def test_connected_parts_are_those_of_scipy(shape, share, seed):
+    mask = np.random.default_rng(seed).random(shape) < share
+    labels, count = connected(mask)
+    theirs, wanted = ndimage.label(mask, np.ones((3, 3, 3), bool))
+    assert count == wanted
+    assert len({(a, b) for a, b in zip(labels[mask], theirs[mask], strict=True)}) == count, "the same parts"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -114,9 +115,22 @@ def component_boxes(mask: Booleans, *, min_voxels: float) -> list[Box]:
     return [box for box, _ in _components(mask, min_voxels)]
 
 
+def connected(
+    mask: NDArray[Any], *, connectivity: int = 26, dtype: type[np.unsignedinteger[Any]] | None = None
+) -> tuple[NDArray[Any], int]:
+    """The number of the connected component that each true voxel belongs to (0 elsewhere), and how many there are.
+
+    A mask that is one voxel thick is thickened for cc3d 4.1.1, which fails on some of them ("maximum length").
+    """
+    thin = 1 in mask.shape
+    given = np.pad(mask, [(0, int(n == 1)) for n in mask.shape]) if thin else mask
+    labels, count = cc3d.connected_components(given, connectivity=connectivity, return_N=True, out_dtype=dtype)
+    return labels[tuple(slice(n) for n in mask.shape)].copy(order="K") if thin else labels, int(count)
+
+
 def _components(mask: Booleans, min_voxels: float) -> list[tuple[Box, Booleans]]:
     """Components of at least `min_voxels`, by decreasing size, then by position."""
-    labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    labels, count = connected(mask)
     if count == 0:
         return []
     statistics = cc3d.statistics(labels, no_slice_conversion=True)

@@ -14,6 +14,7 @@ from scipy import ndimage
 from renalct.core.grid import Box
 from renalct.core.labels import Structure
 from renalct.core.phase import Phase, PhaseEstimate
+from renalct.imaging.components import connected
 from renalct.imaging.label_findings import CheckSettings, Finding, FindingKind, Severity
 from renalct.imaging.label_scene import Booleans, Piece, Scene
 from renalct.imaging.measure import FAT_BELOW_HU
@@ -97,7 +98,7 @@ def find_in_bone(scene: Scene, settings: CheckSettings) -> Iterator[Finding]:
     dense = scene.hu > limit
     if np.count_nonzero(dense & labelled) * scene.voxel_mm3 < settings.bone_mm3:
         return
-    numbers, count = cc3d.connected_components(dense, connectivity=6, return_N=True)
+    numbers, count = connected(dense, connectivity=6)
     outside = np.bincount(numbers[~labelled], minlength=count + 1) * scene.grid.voxel_ml
     bones = outside > settings.bone_ml
     bones[0] = False
@@ -123,7 +124,7 @@ def _patches(where: Booleans, least_voxels: float) -> Iterator[Piece]:
     """The connected patches of at least so many voxels."""
     if np.count_nonzero(where) < least_voxels:
         return
-    numbers, count = cc3d.connected_components(where, connectivity=26, return_N=True)
+    numbers, count = connected(where)
     statistics = cc3d.statistics(numbers)
     for number in range(1, count + 1):
         size, inside = int(statistics["voxel_counts"][number]), statistics["bounding_boxes"][number]

@@ -14,6 +14,7 @@ from renalct.core.errors import GeometryError
 from renalct.core.grid import Box, Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, LabelMap
+from renalct.imaging.components import connected
 from renalct.imaging.label_findings import Place
 
 Booleans = NDArray[np.bool_]
@@ -139,7 +140,7 @@ def filled_box(values: NDArray[Any]) -> Box | None:
 
 def _pieces(where: NDArray[Any], structures: NDArray[np.uint8] | None = None) -> tuple[Piece, ...]:
     """Connected voxels of equal value, largest first; with the structure that they have in `structures`."""
-    numbers, count = cc3d.connected_components(where, connectivity=26, return_N=True)
+    numbers, count = connected(where)
     if not count:
         return ()
     statistics = cc3d.statistics(numbers)

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 
 from renalct.core.grid import Box
 from renalct.core.labels import Structure
+from renalct.imaging.components import connected
 from renalct.imaging.label_findings import CheckSettings, Finding, FindingKind, Place, Severity
 from renalct.imaging.label_scene import Booleans, Piece, Scene
 
@@ -94,7 +95,7 @@ def find_holes(scene: Scene, settings: CheckSettings) -> Iterator[Finding]:
 
 def _enclosed(empty: Booleans, least_voxels: float) -> Iterator[Piece]:
     """The pieces of what is empty (6 neighbours) that do not reach a face of the array."""
-    numbers, count = cc3d.connected_components(empty, connectivity=6, return_N=True)
+    numbers, count = connected(empty, connectivity=6)
     statistics = cc3d.statistics(numbers)
     for number in range(1, count + 1):
         inside, size = statistics["bounding_boxes"][number], int(statistics["voxel_counts"][number])

@@ -18,6 +18,7 @@ from renalct.core.errors import RecipeError
 from renalct.core.grid import Box
 from renalct.core.labels import Region, Structure
 from renalct.core.volume import LabelMap
+from renalct.imaging.components import connected
 
 Booleans = NDArray[np.bool_]
 
@@ -78,7 +79,7 @@ def closed(
 
 def _kidneys(label_map: LabelMap, min_kidney_ml: float) -> Iterator[tuple[Box, Booleans, Booleans]]:
     """For each kidney its box, and inside it the parenchyma, and the parenchyma with the masses that it touches."""
-    organs, count = cc3d.connected_components(label_map.region(Region.KIDNEY_AND_MASS), connectivity=26, return_N=True)
+    organs, count = connected(label_map.region(Region.KIDNEY_AND_MASS))
     if not count:
         return
     boxes = cc3d.statistics(organs)["bounding_boxes"]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -21,6 +20,7 @@ from renalct.core.grid import Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, LabelMap
 from renalct.formats.segment_names import SUSPECTED_NAMES, UNCERTAINTY_NAMES
+from renalct.imaging.components import connected
 from renalct.imaging.label_findings import Place
 from renalct.imaging.resample import Interpolation, resample
 from renalct.learning.acquisition.probabilities import Answers, RegionProbabilities, Way, region_probabilities
@@ -203,7 +203,7 @@ def _places(
     for found, other in ((Structure(int(a)), Structure(int(b))) for a, b in pairs):
         differs = (given == found) & (proposed == other)
         core = ndimage.binary_opening(differs, iterations=1)
-        numbers, count = cc3d.connected_components(core, connectivity=26, return_N=True)
+        numbers, count = connected(core)
         for number in range(1, count + 1):
             where = ndimage.binary_dilation(numbers == number, np.ones((3, 3, 3))) & differs
             volume_mm3 = float(np.count_nonzero(where)) * voxel_mm3

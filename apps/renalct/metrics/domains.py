@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from renalct.core.grid import Box
 from renalct.core.labels import Structure
+from renalct.imaging.components import connected
 from renalct.metrics.overlap import iou
 from renalct.metrics.surfels import Booleans
 
@@ -57,7 +58,7 @@ def find_domains(mask: Booleans, values: NDArray[np.uint8], right: Booleans, *, 
     if not mask.any():
         empty = np.zeros(0, np.int64)
         return Domains(np.zeros(mask.shape, np.uint32), empty, (), (), empty.astype(float))
-    raw, count = cc3d.connected_components(mask, connectivity=26, return_N=True, out_dtype=np.uint32)
+    raw, count = connected(mask, dtype=np.uint32)
     where = np.flatnonzero(mask)
     found = raw.ravel()[where].astype(np.int64)
     table = np.bincount(found * _NUMBERS + values.ravel()[where], minlength=(count + 1) * _NUMBERS)

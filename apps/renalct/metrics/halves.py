@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalct.core.labels import Side
+from renalct.imaging.components import connected
 from renalct.imaging.measure import sides
 from renalct.metrics.overlap import LabelPair, MaskPair
 from renalct.metrics.surfels import Booleans
@@ -99,7 +99,7 @@ def _gap(profile: NDArray[np.int64], least: float, step_mm: float) -> float | No
 
 def _two_organs(mask: Booleans, pair: LabelPair, least: float, lateral: int, sign: int) -> Booleans | None:
     """Where the nearer of the two largest components is the right one, if they are two kidneys."""
-    labels = cc3d.connected_components(mask, connectivity=26)
+    labels, _ = connected(mask)
     sizes = np.bincount(labels.ravel())[1:]
     if sizes.size < 2:
         return None

@@ -18,6 +18,7 @@ from renalct.core.volume import CTVolume, LabelMap, Mask
 from renalct.formats.case_notes import ALL_STRUCTURES, CaseNotes
 from renalct.formats.labelled import find_labelled, read_labelled
 from renalct.formats.labelled_pair import LabelledFolder, LabelledImage, LabelledKind, LabelledPair
+from renalct.imaging.components import connected
 from renalct.imaging.measure import fat_fraction
 from renalct.imaging.sinus import SinusSettings, fill_renal_sinus
 from renalct.synthetic.phantom import make_phantom, random_settings
@@ -188,7 +189,7 @@ def masses_of(volume: CTVolume, label_map: LabelMap, notes: CaseNotes) -> tuple[
 
 def components(filled: NDArray[np.bool_], min_voxels: float) -> Iterator[Mask]:
     """The 26-connected components of at least `min_voxels`, largest first."""
-    labels, count = cc3d.connected_components(np.ascontiguousarray(filled), connectivity=26, return_N=True)
+    labels, count = connected(np.ascontiguousarray(filled))
     if not count:
         return
     statistics = cc3d.statistics(labels, no_slice_conversion=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalct.core.labels import Structure
+from renalct.imaging.components import connected
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -50,7 +50,7 @@ def paste_mass(
 
 def _component(labels: Labels, middle: tuple[int, ...]) -> NDArray[np.bool_]:
     """The voxels of the mass in the middle; none where there is no mass."""
-    parts = cc3d.connected_components(np.ascontiguousarray(labels > Structure.KIDNEY), connectivity=26)
+    parts, _ = connected(np.ascontiguousarray(labels > Structure.KIDNEY))
     chosen = parts[middle]
     filled: NDArray[np.bool_] = (parts == chosen) & bool(chosen)
     return filled

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -19,6 +18,7 @@ from renalct.core.errors import InputError
 from renalct.core.grid import Box
 from renalct.core.labels import Side, Structure
 from renalct.core.volume import LabelMap
+from renalct.imaging.components import connected
 from renalct.synthetic.fields import Floats, Point, spline_weights
 
 STEP_MM = 2.0
@@ -129,7 +129,7 @@ def _upright(label_map: LabelMap) -> tuple[NDArray[np.uint8], Point, NDArray[np.
 
 
 def _organs(values: NDArray[np.uint8], voxel_ml: float) -> Iterator[Bools]:
-    parts, count = cc3d.connected_components(values > 0, connectivity=26, return_N=True)
+    parts, count = connected(values > 0)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     for number in sorted(range(1, count + 1), key=lambda n: (-int(sizes[n]), n)):
         if sizes[number] * voxel_ml >= _SMALLEST_ORGAN_ML:
@@ -145,7 +145,7 @@ def _kidney(
     voxel_ml = float(np.prod(spacing)) / 1000
     found = []
     for structure in (Structure.TUMOR, Structure.CYST, Structure.ANGIOMYOLIPOMA):
-        parts, count = cc3d.connected_components(values == structure, connectivity=26, return_N=True)
+        parts, count = connected(values == structure)
         for number in range(1, count + 1):
             inside = parts == number
             if np.count_nonzero(inside) * voxel_ml >= _SMALLEST_MASS_ML:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from renalct.core.grid import Box
 from renalct.core.labels import Side, Structure
 from renalct.core.volume import CTVolume, LabelMap, Mask
+from renalct.imaging.components import connected
 from renalct.synthetic.fields import Floats, Point
 
 _MARGIN_MM = 6.0  # of fat that comes along with a kidney
@@ -59,7 +59,7 @@ def cut_kidney(volume: CTVolume, label_map: LabelMap, side: Side) -> Piece | Non
 
 
 def _organ(label_map: LabelMap, side: Side) -> Bools | None:
-    parts, count = cc3d.connected_components(np.ascontiguousarray(label_map.values > 0), connectivity=26, return_N=True)
+    parts, count = connected(np.ascontiguousarray(label_map.values > 0))
     middle = label_map.grid.to_patient((np.asarray(label_map.grid.shape) - 1) / 2)[0]
     best: tuple[int, int] | None = None
     for number in range(1, count + 1):

@@ -13,6 +13,7 @@ from scipy import ndimage
 from renalct.core.grid import Box
 from renalct.core.labels import Side, Structure
 from renalct.core.volume import CTVolume, LabelMap, Mask
+from renalct.imaging.components import connected
 from renalct.imaging.measure import centroid_mm
 
 Booleans = NDArray[np.bool_]
@@ -92,7 +93,7 @@ class Subject:
 
 def objects(mask: Booleans, *, least_voxels: float = 1.0) -> list[Mask]:
     """The connected objects of a mask, largest first."""
-    numbers, count = cc3d.connected_components(np.asfortranarray(mask), connectivity=26, return_N=True)
+    numbers, count = connected(np.asfortranarray(mask))
     statistics = cc3d.statistics(numbers)
     sizes = statistics["voxel_counts"]
     found = []

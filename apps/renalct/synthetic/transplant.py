@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -16,6 +15,7 @@ from scipy import ndimage
 from renalct.core.grid import Box
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, LabelMap, Mask
+from renalct.imaging.components import connected
 from renalct.synthetic.fields import Floats, Point, rotation
 from renalct.synthetic.pieces import Bools, Bytes, Piece, upright
 
@@ -189,7 +189,7 @@ def _kidney_place(
     piece: Piece, values: Bytes, kidneys: NDArray[np.intp], spacing: Point, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Bools]:
     """The middle of a recipient's organ, a shift of a few mm, and the organ that is replaced."""
-    parts = cc3d.connected_components(np.ascontiguousarray(values > 0), connectivity=26)
+    parts, _ = connected(np.ascontiguousarray(values > 0))
     chosen = parts == parts[tuple(kidneys[int(rng.integers(len(kidneys)))])]
     place = np.argwhere(chosen).mean(axis=0) + rng.normal(0, (4, 4, 0)) / spacing
     own = np.argwhere(piece.labels > 0).mean(axis=0)
