@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import cc3d
 import numpy as np
@@ -116,7 +116,7 @@ def component_boxes(mask: Booleans, *, min_voxels: float) -> list[Box]:
 
 
 def connected(
-    mask: NDArray[Any], *, connectivity: int = 26, dtype: type[np.unsignedinteger[Any]] | None = None
+    mask: NDArray[Any], *, connectivity: Literal[6, 26] = 26, dtype: type[np.unsignedinteger[Any]] | None = None
 ) -> tuple[NDArray[Any], int]:
     """The number of the connected component that each true voxel belongs to (0 elsewhere), and how many there are.
 
