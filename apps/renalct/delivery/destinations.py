@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from renalct.core.errors import InputError, RecipeError
 from renalct.delivery.access import Tls, WebAccess
-from renalct.models.values import from_json
+from renalct.models.values import from_json, nearest_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _AE_TITLE = re.compile(r"[ !-\[\]-~]{1,16}")
@@ -121,7 +120,7 @@ def read_destinations(place: Path | str, *, names: Sequence[str] = ()) -> tuple[
     found = _from_file(Path(text))
     for name in names:
         if name not in [each.name for each in found]:
-            raise InputError(f"there is no destination {name!r}{_hint(name, [each.name for each in found])}")
+            raise InputError(f"there is no destination {name!r}; {nearest_of(name, [each.name for each in found])}")
     return tuple(each for each in found if not names or each.name in names)
 
 
@@ -154,7 +153,7 @@ def _from_file(path: Path) -> tuple[Destination, ...]:
         raise InputError(f'{path.name} has no list "destinations"; see docs/sending.md for an example')
     for key in content:
         if key not in _KEYS:
-            raise InputError(f"{path.name} has the unknown key {key!r}{_hint(key, _KEYS)}")
+            raise InputError(f"{path.name} has the unknown key {key!r}; {nearest_of(key, _KEYS)}")
     if content.get("schema_version") != _SCHEMA_VERSION:
         raise InputError(
             f"{path.name} has the schema_version {content.get('schema_version')!r}; {_SCHEMA_VERSION} is needed"
@@ -183,14 +182,14 @@ def _from_entry(entry: Any, where: str, folder: Path) -> Destination:
         raise InputError(f"{where} is {entry!r}; an object is needed")
     kind = str(entry.get("kind"))
     if kind not in _KINDS:
-        raise InputError(f"{where} has the kind {kind!r}{_hint(kind, list(_KINDS))}")
+        raise InputError(f"{where} has the kind {kind!r}; {nearest_of(kind, list(_KINDS))}")
     values = {key: _beside(value, key, folder) for key, value in entry.items() if key != "kind"}
     known = [name for name in _KINDS[kind].__dataclass_fields__ if name != "web"]
     if kind == "dicomweb":
         known = [*_OF_WEB, *known]
     for key in values:
         if key not in known:
-            raise InputError(f"{where} has the unknown key {key!r}{_hint(key, known)}")
+            raise InputError(f"{where} has the unknown key {key!r}; {nearest_of(key, known)}")
     if kind == "dicomweb":
         values["web"] = {key: values.pop(key) for key in _OF_WEB if key in values}
     return from_json(_KINDS[kind], values, where=where)
@@ -203,12 +202,6 @@ def _beside(value: Any, key: str, folder: Path) -> Any:
     if key.endswith("_file") and isinstance(value, str):
         return str(folder / os.path.expanduser(value))
     return value
-
-
-def _hint(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    choices = f"known: {', '.join(known)}"
-    return f"; did you mean {near[0]!r}? ({choices})" if near else f"; {choices}"
 
 
 def _check_name(name: str) -> None:

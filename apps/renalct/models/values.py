@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -79,7 +80,7 @@ def _read_choice(kind: type[Enum], data: Any, where: str) -> Enum:
         if member.value == data and type(member.value) is type(data):
             return member
     known = [str(member.value) for member in kind]
-    raise RecipeError(f"{where} is {data!r}; {_hint(str(data), known)}")
+    raise RecipeError(f"{where} is {data!r}; {nearest_of(str(data), known)}")
 
 
 def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
@@ -89,14 +90,15 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
     known = [f.name for f in fields(kind)]
     for key in data:
         if key not in known:
-            raise RecipeError(f"{where} has the unknown key {key!r}; {_hint(str(key), known)}")
+            raise RecipeError(f"{where} has the unknown key {key!r}; {nearest_of(str(key), known)}")
     for f in fields(kind):
         if f.name not in data and f.default is MISSING and f.default_factory is MISSING:
             raise RecipeError(f"{where} lacks the key {f.name!r}")
     return kind(**{key: _read(hints[key], item, f"{where}.{key}") for key, item in data.items()})
 
 
-def _hint(word: str, known: list[str]) -> str:
+def nearest_of(word: str, known: Sequence[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, where there is one, and all that are known."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     choices = f"known: {', '.join(known)}"
     return f"did you mean {near[0]!r}? ({choices})" if near else choices
