@@ -5,16 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from renalct.core.errors import RecipeError
 from renalct.core.grid import Box
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume
 from renalct.imaging.resample import resample
-from renalct.models.inference import Located, classify_masses, decide, localize, probabilities, segment
+from renalct.models.inference import Located, classify_masses, localize, probabilities
 from renalct.models.plane_slices import stacked
 from renalct.models.prepare import field_grid, grown_mm, measure_scale, prepare, prepare_slab
-from renalct.models.recipe import Activation, Geometry, Intensity, Masking, Target
+from renalct.models.recipe import Activation, Geometry, Intensity, Masking, Recipe, Target
 from renalct.models.recipes import recipe_named
 from renalct.models.release import random_release
+from renalct.models.segmenting import Segmenter, decide, segment
+from renalct.models.values import from_json, to_json
 from shapes import ellipsoid, grid_of, mask_of
 from tiny_recipes import tiny
 from torch import nn
@@ -54,7 +57,7 @@ def segmenting(**changes):
 
 def test_what_a_network_sees_as_tumor_comes_back_on_the_reference_grid():
     volume, inside = sphere()
-    found = segment(volume, [Box.around(inside)], segmenting(), [BrightIs(4, 2)])
+    found = segment(volume, [Box.around(inside)], [Segmenter(segmenting(), [BrightIs(4, 2)])])
     assert found.dtype == np.uint8 and found.shape == volume.grid.shape
     assert set(np.unique(found)) == {0, Structure.TUMOR}
     both = np.count_nonzero((found > 0) & inside)
@@ -66,7 +69,7 @@ def test_what_a_network_sees_as_tumor_comes_back_on_the_reference_grid():
 def test_nothing_is_painted_outside_the_boxes_and_their_margin():
     volume, _ = sphere()
     box = Box((10, 10, 5), (20, 20, 10))
-    found = segment(volume, [box], segmenting(), [BrightIs(4, 1)])
+    found = segment(volume, [box], [Segmenter(segmenting(), [BrightIs(4, 1)])])
     outside = found.copy()
     outside[box.grown((4, 4, 2), volume.grid.shape).slices] = 0
     assert found.any() and not outside.any()
@@ -74,7 +77,7 @@ def test_nothing_is_painted_outside_the_boxes_and_their_margin():
 
 def test_no_box_gives_an_empty_label_map():
     volume, _ = sphere()
-    assert not segment(volume, [], segmenting(), [BrightIs(4, 1)]).any()
+    assert not segment(volume, [], [Segmenter(segmenting(), [BrightIs(4, 1)])]).any()
 
 
 def test_a_stage_that_finds_masses_alone_takes_the_kidneys_from_the_locator():
@@ -82,17 +85,54 @@ def test_a_stage_that_finds_masses_alone_takes_the_kidneys_from_the_locator():
     located = Located(volume.grid, (inside * 255).astype(np.uint8))
     masses = segmenting(targets=(Target.MASS,), activation=Activation.SIGMOID)
     nothing = BrightIs(1, 0, strength=-10.0)  # dark is mass
-    found = segment(volume, [Box.around(inside)], masses, [BrightIs(1, 0)], located=located)
+    found = segment(volume, [Box.around(inside)], [Segmenter(masses, [BrightIs(1, 0)])], located=located)
     assert np.count_nonzero(found[inside] == Structure.TUMOR) > 0.9 * np.count_nonzero(inside)
-    found = segment(volume, [Box.around(inside)], masses, [nothing], located=located)
+    found = segment(volume, [Box.around(inside)], [Segmenter(masses, [nothing])], located=located)
     assert np.count_nonzero(found[inside] == Structure.KIDNEY) > 0.9 * np.count_nonzero(inside)
 
 
 def test_members_are_averaged_before_the_decision():
     volume, inside = sphere()
     sure, unsure = BrightIs(4, 3, strength=10.0), BrightIs(4, 2, strength=0.5)
-    found = segment(volume, [Box.around(inside)], segmenting(members=2), [sure, unsure])
+    found = segment(volume, [Box.around(inside)], [Segmenter(segmenting(members=2), [sure, unsure])])
     assert set(np.unique(found)) == {0, Structure.CYST}
+
+
+def test_two_segmenters_are_averaged_on_the_reference_grid_whatever_each_one_sees():
+    """One is sure of cyst on voxels of 1.5 mm, the other hardly of tumor on voxels of 3 mm, a third sees nothing."""
+    volume, inside = sphere()
+    box = Box.around(inside)
+    coarse = segmenting(geometry=Geometry(spacing_mm=(3.0, 3.0, 4.0)))
+    sure, unsure = Segmenter(segmenting(), [BrightIs(4, 3)]), Segmenter(coarse, [BrightIs(4, 2, strength=0.5)])
+    for pair in ([sure, unsure], [unsure, sure]):
+        assert set(np.unique(segment(volume, [box], pair))) == {0, Structure.CYST}
+    blind = replace(coarse, intensity=Intensity(low_hu=1000.0, high_hu=2000.0))
+    told = []
+    segment(
+        volume,
+        [box],
+        [sure, Segmenter(blind, [BrightIs(4, 3)])],
+        tell_mass=lambda _, scores: told.append(scores),
+    )
+    centre = tuple(n // 2 for n in told[0].shape)
+    assert told[0][centre] == 128  # the mean of 255 and 0
+
+
+def test_a_second_segmenter_must_answer_the_same_question():
+    other = replace(STARTER.segment, geometry=replace(STARTER.segment.geometry, spacing_mm=(0.8, 0.8, 3.0)))
+    two = replace(STARTER, segment_too=other)
+    assert [name for name, _ in two.stages] == ["localize", "segment", "segment_too", "classify"]
+    assert [stage for _, stage in two.segmenting] == [STARTER.segment, other]
+    assert from_json(Recipe, to_json(two)) == two
+    for wrong in (
+        replace(other, targets=(Target.KIDNEY, Target.MASS)),
+        replace(other, margin_mm=1.0),
+        replace(other, activation=Activation.SIGMOID),
+        replace(other, geometry=replace(other.geometry, nearest_back=True)),
+        replace(other, geometry=Geometry(slice_wise=True, neighbors=1)),
+    ):
+        with pytest.raises(RecipeError, match="nothing else may differ"):
+            replace(STARTER, segment_too=wrong)
 
 
 def test_an_image_and_its_mirror_image_are_averaged_when_asked():
@@ -127,7 +167,8 @@ def test_sliding_a_patch_gives_what_one_pass_gives_for_a_pointwise_network():
     box = Box.around(inside)
     slid = segmenting(geometry=Geometry(spacing_mm=(1.5, 1.5, 3.0), patch=(16, 16, 8), overlap=0.25))
     assert np.array_equal(
-        segment(volume, [box], slid, [BrightIs(4, 1)]), segment(volume, [box], segmenting(), [BrightIs(4, 1)])
+        segment(volume, [box], [Segmenter(slid, [BrightIs(4, 1)])]),
+        segment(volume, [box], [Segmenter(segmenting(), [BrightIs(4, 1)])]),
     )
 
 
@@ -153,7 +194,9 @@ def test_a_stage_that_hides_all_but_the_kidneys_sees_only_them():
         recipe_named("beheshtifard2023").segment, geometry=Geometry(slice_wise=True), intensity=WINDOW, margin_mm=4.0
     )
     assert stage.masking is Masking.KIDNEY
-    found = segment(volume, [Box.around(inside)], replace(stage, network=PADLESS), [BrightIs(1, 0)], located=located)
+    found = segment(
+        volume, [Box.around(inside)], [Segmenter(replace(stage, network=PADLESS), [BrightIs(1, 0)])], located=located
+    )
     assert np.array_equal(found == Structure.TUMOR, half)
 
 
@@ -195,7 +238,7 @@ def test_slabs_of_slices_give_what_all_slices_at_once_give():
     release = random_release(tiny(STARTER))
     stage, networks = release.recipe.segment, release.networks("segment")
     box = Box.around(inside)
-    whole = segment(volume, [box], stage, networks)
+    whole = segment(volume, [box], [Segmenter(stage, networks)])
     grid = field_grid(volume.grid, box, stage)
     scale = measure_scale(volume, stage.intensity)
     all_slices = prepare_slab(volume, grid, Box.whole(grid.shape), stage)
@@ -246,7 +289,7 @@ def test_what_is_far_from_what_the_locator_saw_is_dropped():
     half[25:] = False
     located = Located(volume.grid, (half * 255).astype(np.uint8))
     box, network = Box.around(inside), [BrightIs(4, 2)]
-    everything = segment(volume, [box], segmenting(), network, located=located) > 0
-    close = segment(volume, [box], segmenting(near_located_mm=6.0), network, located=located) > 0
+    everything = segment(volume, [box], [Segmenter(segmenting(), network)], located=located) > 0
+    close = segment(volume, [box], [Segmenter(segmenting(near_located_mm=6.0), network)], located=located) > 0
     assert np.array_equal(close[:27], everything[:27]) and close[27].any() and everything[29].any()
     assert not close[29:].any()

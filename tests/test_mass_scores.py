@@ -8,10 +8,10 @@ from renalct.core.grid import Box
 from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap, Mask
 from renalct.imaging.components import SeparationSettings, separate
-from renalct.models.inference import segment
 from renalct.models.mass_scores import Segmentation, confidence, mass_score, trusted
 from renalct.models.recipe import Activation, Target
 from renalct.models.recipes import recipe_named
+from renalct.models.segmenting import Segmenter, segment
 from shapes import grid_of
 from test_inference import BrightIs, segmenting, sphere
 
@@ -51,7 +51,9 @@ def test_segmenting_tells_the_probability_of_mass_on_each_box_with_its_margin():
     volume, inside = sphere()
     told = []
     unsure = BrightIs(4, 2, strength=0.5)
-    segment(volume, [Box.around(inside)], segmenting(), [unsure], tell_mass=lambda *each: told.append(each))
+    segment(
+        volume, [Box.around(inside)], [Segmenter(segmenting(), [unsure])], tell_mass=lambda *each: told.append(each)
+    )
     ((box, scores),) = told
     assert box.shape == scores.shape and scores.dtype == np.uint8
     # logits 0.5 for tumor, -0.5 for background, kidney and cyst: (e^0.5 + e^-0.5) / (e^0.5 + 3 e^-0.5)

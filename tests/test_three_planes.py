@@ -12,7 +12,7 @@ from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume
 from renalct.learning.stage_validation import stage_validator
 from renalct.models.cases import Origin
-from renalct.models.inference import localize, probabilities, segment
+from renalct.models.inference import localize, probabilities
 from renalct.models.lineage import RunSettings
 from renalct.models.network_spec import Architecture, NetworkSpec
 from renalct.models.plane_slices import sliced, sliced_axes
@@ -22,6 +22,7 @@ from renalct.models.recipe import Activation, Geometry, Intensity, Masking, Reci
 from renalct.models.recipes import recipe_named
 from renalct.models.run_plan import RunPlan, RunWatch
 from renalct.models.samples import Sampler
+from renalct.models.segmenting import Segmenter, segment
 from renalct.models.trained import trained_release
 from renalct.models.training import train
 from renalct.models.training_settings import Augmentation, Sampling
@@ -82,8 +83,8 @@ def test_what_only_the_coronal_plane_shows_is_decided_by_it():
     hu[14:17, 14:17, 10:13] = 200
     volume, box = CTVolume(hu, grid_of(hu.shape)), Box((6, 6, 6), (16, 16, 18))
     axial, coronal = [Long(), Undecided(), Undecided()], [Undecided(), Long(), Undecided()]
-    assert not segment(volume, [box], stage_of(), axial).any()
-    found = segment(volume, [box], stage_of(), coronal)
+    assert not segment(volume, [box], [Segmenter(stage_of(), axial)]).any()
+    found = segment(volume, [box], [Segmenter(stage_of(), coronal)])
     rod = np.zeros_like(hu, bool)
     rod[4:7, 4:7, 6:18] = True
     assert np.array_equal(found == Structure.TUMOR, rod)
@@ -95,8 +96,8 @@ def test_with_weights_of_zero_elsewhere_the_axial_network_decides_alone():
     volume = CTVolume(np.where(inside, 200, -50).astype(np.int16), grid)
     three, box = stage_of((2.0, 2.0, 2.0)), Box.around(inside)
     alone = replace(three, members=1, geometry=replace(three.geometry, planes=(View.AXIAL,)))
-    fused = segment(volume, [box], three, [BrightIs(1, 0), Undecided(), Undecided()])
-    assert fused.any() and np.array_equal(fused, segment(volume, [box], alone, [BrightIs(1, 0)]))
+    fused = segment(volume, [box], [Segmenter(three, [BrightIs(1, 0), Undecided(), Undecided()])])
+    assert fused.any() and np.array_equal(fused, segment(volume, [box], [Segmenter(alone, [BrightIs(1, 0)])]))
 
 
 @pytest.mark.parametrize("mirror_averaged", [False, True])

@@ -39,11 +39,12 @@ from renalct.imaging.measure import (
 from renalct.imaging.plausibility import check_ct_numbers
 from renalct.imaging.quality import image_notices
 from renalct.models.devices import existing_device
-from renalct.models.inference import Located, classify_masses, localize, segment
+from renalct.models.inference import Located, classify_masses, localize
 from renalct.models.mass_scores import Segmentation, confidence, trusted
 from renalct.models.memory_ladder import MemoryLadder
 from renalct.models.recipe import Field
 from renalct.models.release import Release
+from renalct.models.segmenting import Segmenter, segment
 
 Progress = Callable[[str, float], None]
 """Called with the name of a stage and the share of it that is done, 0 to 1."""
@@ -153,8 +154,7 @@ class Cascade:
         values = segment(
             volume,
             regions.boxes,
-            self.release.recipe.segment,
-            self._networks["segment"],
+            [Segmenter(stage, self._networks[name]) for name, stage in self.release.recipe.segmenting],
             located=regions.located,
             device=self.device,
             ladder=self._ladder,

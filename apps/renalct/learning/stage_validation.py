@@ -52,9 +52,9 @@ class _Scored:
 def stage_validator(device: str = "cpu") -> Validator:
     """What makes the scoring of each stage of a run.
 
-    The localize stage is scored on the kidneys it finds; the segment stage behind the run's own localize stage, which
-    must have been trained before (else there is none), and before kidneys and masses are separated, which takes long
-    while a network knows little; the classifier on the reference's masses.
+    The localize stage is scored on the kidneys it finds; each segmenting stage alone, behind the run's own localize
+    stage, which must have been trained before (else there is none), and before kidneys and masses are separated, which
+    takes long while a network knows little; the classifier on the reference's masses.
     """
 
     def make(run: Path, name: str, member: int, files: Sequence[CaseFile]) -> Validate | None:
@@ -72,7 +72,7 @@ def stage_validator(device: str = "cpu") -> Validator:
             )
         except RecipeError:
             return None
-        alone = replace(recipe, segment=replace(stage, members=1), classify=None)
+        alone = replace(recipe, segment=replace(stage, members=1), segment_too=None, classify=None)
         return partial(_score_segmenter, recipe=alone, before=before, files=files, device=device)
 
     return make

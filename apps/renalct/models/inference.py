@@ -1,4 +1,4 @@
-"""Running a stage's networks: scores on the network's grid, and their way back to the reference grid."""
+"""Running a stage's networks: where kidneys are, the probabilities of a field, and the classes of masses."""
 
 from __future__ import annotations
 
@@ -15,23 +15,20 @@ from torch import nn
 from renalct.core.grid import Box, Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, Mask
-from renalct.imaging.resample import Interpolation, resample
-from renalct.models.mass_scores import mass_score
+from renalct.imaging.resample import resample
 from renalct.models.memory_ladder import MemoryLadder, Rung
 from renalct.models.plane_slices import sliced
 from renalct.models.prepare import Input, Scale, field_grid, grown_mm, measure_scale, mirrored, prepare, prepare_slab
-from renalct.models.recipe import Activation, Masking, Stage
+from renalct.models.recipe import Activation, Stage
 from renalct.models.sliding import averaged, in_pieces
 from renalct.pictures.planes import View
 
 Networks = Sequence[nn.Module]
 Scores = NDArray[np.float32]
-Labels = NDArray[np.uint8]
 Progress = Callable[[float], None]
 """Told the share that is done, 0 to 1."""
 
-_SLAB_VOXELS = 1 << 22
-_SLICES_AT_ONCE = 8
+SLICES_AT_ONCE = 8
 _MASSES_AT_ONCE = 8
 
 
@@ -78,11 +75,11 @@ def localize(
     scale = measure_scale(volume, stage.intensity)
     scores = np.zeros(grid.shape, np.uint8)
     kidney = [n for n, painted in enumerate(painted_structures(stage)) if painted is Structure.KIDNEY]
-    slabs = slabs_of(grid, _SLICES_AT_ONCE) if _in_slabs(stage) else [Box.whole(grid.shape)]
+    slabs = slabs_of(grid, SLICES_AT_ONCE) if in_slabs(stage) else [Box.whole(grid.shape)]
     for number, slab in enumerate(slabs):
         array = (
             prepare_slab(volume, grid, slab, stage, scale=scale)
-            if _in_slabs(stage)
+            if in_slabs(stage)
             else prepare(volume, grid, stage, scale=scale)
         )
         body = _body(array, stage, scale.fill)
@@ -103,101 +100,6 @@ def _body(array: Input, stage: Stage, fill: float) -> Box:
         return Box.whole((nx, ny, nz))
     box = Box.around((array > fill).any(axis=(0, 3), keepdims=True)[0])
     return Box(box.start, (*box.stop[:2], nz))
-
-
-@torch.inference_mode()
-def segment(
-    volume: CTVolume,
-    boxes: Sequence[Box],
-    stage: Stage,
-    networks: Networks,
-    *,
-    located: Located | None = None,
-    device: str = "cpu",
-    ladder: MemoryLadder | None = None,
-    progress: Progress | None = None,
-    tell_mass: Callable[[Box, Labels], None] | None = None,
-) -> Labels:
-    """`Structure` values on the reference grid: 0 outside the boxes (of kidneys, without margin) and their margins.
-
-    Where the fields of two boxes overlap the earlier one wins. `located` gives the kidneys to a stage that hides
-    everything else, or that segments masses alone.
-    """
-    values = np.zeros(volume.grid.shape, np.uint8)
-    scale = measure_scale(volume, stage.intensity)
-    ask = partial(probabilities, stage=stage, networks=networks, device=device, fill=scale.fill, ladder=ladder)
-    near = located.near(stage.near_located_mm) if located and stage.near_located_mm is not None else None
-    for number, box in enumerate(boxes):
-        outer = grown_mm(box, volume.grid, stage.margin_mm)
-        found, mass = _segment_field(volume, box, stage, ask, scale=scale, located=located)
-        if near is not None:
-            found[~near.mask_on(volume.grid, outer).voxels] = Structure.BACKGROUND
-        if not stage.finds_kidneys and located is not None:
-            kidney = located.mask_on(volume.grid, outer).voxels
-            found[kidney & (found == 0)] = Structure.KIDNEY
-        part = values[outer.slices]
-        np.copyto(part, found, where=part == 0)
-        if tell_mass:
-            tell_mass(outer, mass)
-        if progress:
-            progress((number + 1) / len(boxes))
-    return values
-
-
-def _segment_field(
-    volume: CTVolume,
-    box: Box,
-    stage: Stage,
-    ask: Callable[[Input], Scores],
-    *,
-    scale: Scale,
-    located: Located | None,
-) -> Labels:
-    """The values and mass scores on the box with its margin, (2, x, y, z), slab by slab."""
-    outer = grown_mm(box, volume.grid, stage.margin_mm)
-    grid = field_grid(volume.grid, box, stage)
-    mask = located.mask_on(volume.grid, outer) if located and stage.masking is Masking.KIDNEY else None
-    target = volume.grid.cropped(outer)
-    if not _in_slabs(stage):
-        array = prepare(volume, grid, stage, mask=mask, scale=scale)
-        return _back(ask(array), grid, target, stage)
-    slabs = slabs_of(grid, _SLICES_AT_ONCE)
-    arrays = (prepare_slab(volume, grid, slab, stage, mask=mask, scale=scale) for slab in slabs)
-    answers = map(ask, arrays)
-    if stage.geometry.spacing_mm is not None:
-        return _back(np.concatenate(list(answers), axis=-1), grid, target, stage)
-    # on the volume's own voxels there is nothing to interpolate: decide at once, and keep no scores
-    labels = np.concatenate([_decided(scores, stage) for scores in answers], axis=-1)
-    back: Labels = resample(labels, grid, target, order=Interpolation.NEAREST)
-    return back
-
-
-def _back(scores: Scores, grid: Grid, target: Grid, stage: Stage) -> Labels:
-    """Decided values and mass scores on `target`: interpolated linearly, then decided, one slab at a time."""
-    if stage.geometry.nearest_back:
-        back: Labels = resample(_decided(scores, stage), grid, target, order=Interpolation.NEAREST)
-        return back
-    values = np.zeros((2, *target.shape), np.uint8)
-    deep = max(1, _SLAB_VOXELS // (target.shape[0] * target.shape[1]))
-    for slab in slabs_of(target, deep):
-        values[:, *slab.slices] = _decided(resample(scores, grid, target.cropped(slab)), stage)
-    return values
-
-
-def _decided(scores: Scores, stage: Stage) -> Labels:
-    return np.stack([decide(scores, stage), mass_score(scores, stage)])
-
-
-def decide(scores: Scores, stage: Stage) -> Labels:
-    """The `Structure` value at each voxel: the largest of a softmax, or the last target above one half."""
-    painted = np.asarray([int(p) for p in painted_structures(stage)], np.uint8)
-    if stage.activation is Activation.SOFTMAX:
-        chosen: Labels = painted[np.argmax(scores, axis=0)]
-        return chosen
-    values = np.zeros(scores.shape[1:], np.uint8)
-    for channel, value in zip(scores, painted, strict=True):
-        values[channel > 0.5] = value
-    return values
 
 
 def probabilities(
@@ -233,8 +135,8 @@ def _fused(
         for turn in mirrors:
             slices, answer = sliced(array[:, turn], view), sliced(total[:, turn], view)
             deep = slices.shape[-1]
-            for first in range(0, deep, _SLICES_AT_ONCE):
-                last = min(deep, first + _SLICES_AT_ONCE)
+            for first in range(0, deep, SLICES_AT_ONCE):
+                last = min(deep, first + SLICES_AT_ONCE)
                 some = slices[..., mirrored(np.arange(first - count, last + count), deep)]
                 answer[..., first:last] += probabilities(
                     some, alone, [network], device=device, fill=fill, ladder=ladder
@@ -243,7 +145,8 @@ def _fused(
     return total
 
 
-def _in_slabs(stage: Stage) -> bool:
+def in_slabs(stage: Stage) -> bool:
+    """Whether a stage answers to a few axial slices at a time."""
     return stage.geometry.slice_wise and stage.geometry.in_slabs
 
 

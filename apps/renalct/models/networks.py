@@ -6,11 +6,13 @@ import math
 
 import torch
 from monai.networks.nets.dynunet import DynUNet
-from monai.networks.nets.flexible_unet import FlexibleUNet
+from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE, FlexibleUNet
 from monai.networks.nets.resnet import ResNet
 from monai.networks.nets.unet import UNet
 from torch import nn
 
+from renalct.core.errors import RecipeError
+from renalct.models.efficientnet_lite import EfficientNetLite0
 from renalct.models.network_spec import Architecture
 from renalct.models.recipe import Stage
 
@@ -112,6 +114,10 @@ def _dyn_unet(stage: Stage) -> nn.Module:
 
 
 def _flexible_unet(stage: Stage) -> nn.Module:
+    FLEXUNET_BACKBONE.register_class(EfficientNetLite0)
+    known = FLEXUNET_BACKBONE.register_dict
+    if stage.network.encoder not in known:
+        raise RecipeError(f"a FlexibleUNet has no encoder {stage.network.encoder!r}; give one of {', '.join(known)}")
     return FlexibleUNet(
         in_channels=stage.input_channels,
         out_channels=stage.output_channels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,9 @@ Weights = dict[str, torch.Tensor]
 _PREFIXES = ("module.", "backbone.", "encoder.", "0.")
 _COUNTER = "num_batches_tracked"  # of old files it is missing; it has no influence here
 _LISTED = 3
+_STACK = re.compile(
+    r"^_blocks\.\d+\.(?=\d)"
+)  # MONAI numbers the blocks of an EfficientNet within stacks, others do not
 
 
 def read_weights(path: Path) -> Weights:
@@ -80,7 +84,7 @@ def _bare(name: str) -> str:
     shorter = name
     for prefix in _PREFIXES:
         shorter = shorter.removeprefix(prefix)
-    return shorter
+    return _STACK.sub("_blocks.", shorter)
 
 
 def _backbone(stage: Stage) -> Callable[[str], bool]:

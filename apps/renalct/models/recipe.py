@@ -227,7 +227,7 @@ class Stage:
 @dataclass(frozen=True)
 class Recipe:
     """A named system. Without `localize` the segmenting stage sees the whole volume; without `classify` masses keep
-    the class that their structure tells.
+    the class that their structure tells. The probabilities of `segment_too` are averaged with those of `segment`.
 
     What is smaller than a mass of `smallest_mass_mm`, or has a mean probability of mass under `least_mass_confidence`,
     is none. A mass under `smallest_classified_mm` average diameter,
@@ -239,6 +239,7 @@ class Recipe:
     name: str
     source: str
     segment: Stage
+    segment_too: Stage | None = None
     localize: Stage | None = None
     classify: Stage | None = None
     smallest_mass_mm: float = 3.0
@@ -258,6 +259,11 @@ class Recipe:
             raise RecipeError("the localize stage must have a kidney target")
         if self.localize is None and not self.segment.finds_kidneys:
             raise RecipeError("without a localize stage the segment stage must have a kidney target")
+        if self.segment_too is not None and not _averageable(self.segment, self.segment_too):
+            raise RecipeError(
+                "segment_too sees other spacings or has other networks than segment, and nothing else may differ: both "
+                "need a spacing_mm, no nearest_back, and the same field, margin, masking, targets and activation"
+            )
         if self.classify is not None and not self.classify.classes:
             raise RecipeError("the classify stage needs classes")
         if not 0 <= self.abstain_below <= 1:
@@ -270,12 +276,22 @@ class Recipe:
     def with_stages(self, change: Callable[[str, Stage], Stage]) -> Recipe:
         """The recipe with every stage changed; `change` is given its name and the stage."""
         changed = {name: change(name, stage) for name, stage in self.stages}
-        return dataclasses.replace(
-            self, localize=changed.get("localize"), segment=changed["segment"], classify=changed.get("classify")
-        )
+        return dataclasses.replace(self, **changed)
 
     @property
     def stages(self) -> tuple[tuple[str, Stage], ...]:
         """The stages that exist, with their names, in order."""
-        named = (("localize", self.localize), ("segment", self.segment), ("classify", self.classify))
+        named = ((name, getattr(self, name)) for name in ("localize", "segment", "segment_too", "classify"))
         return tuple((name, stage) for name, stage in named if stage is not None)
+
+    @property
+    def segmenting(self) -> tuple[tuple[str, Stage], ...]:
+        """The one or two stages that segment, with their names."""
+        return tuple((name, stage) for name, stage in self.stages if name.startswith("segment"))
+
+
+def _averageable(one: Stage, other: Stage) -> bool:
+    """Whether the answers of two stages mean the same, and can be averaged on the reference grid."""
+    same = ("field", "margin_mm", "masking", "context_mm", "targets", "activation", "near_located_mm")
+    fine = all(s.geometry.spacing_mm is not None and not s.geometry.nearest_back for s in (one, other))
+    return fine and all(getattr(one, name) == getattr(other, name) for name in same)

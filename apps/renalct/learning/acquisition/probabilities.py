@@ -102,6 +102,8 @@ def region_probabilities(
 ) -> Iterator[RegionProbabilities]:
     """The probabilities on each kidney region of an image, largest kidney first; none where no kidney is found.
 
+    They are those of the segment stage; a recipe's `segment_too` is not asked.
+
     Networks that drop are changed while a region is computed and put back after it: give a cascade that nobody else
     uses meanwhile. Raises `NotCT` as the cascade does, and `RecipeError` where a network cannot drop.
     """
