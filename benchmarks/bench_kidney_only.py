@@ -18,8 +18,9 @@ import tempfile
 from pathlib import Path
 
 from renalct.core.labels import Structure
+from renalct.learning.image_source import InFolder
 from renalct.learning.loop.frozen import FrozenSet, keep_frozen
-from renalct.learning.loop.labelled_cases import in_folder, labelled_cases
+from renalct.learning.loop.labelled_cases import labelled_cases
 from renalct.learning.loop.retrain import Loop, retrain
 from renalct.learning.loop.run_inputs import RetrainSettings
 from renalct.models.release import load_release
@@ -67,7 +68,7 @@ def recalls(unseen: set[Structure] | None, seed: int, arguments: argparse.Namesp
         for number in range(arguments.kidney_only if unseen is not None else 0):
             add_case(store, folder, 100 + number, values=kidneys_alone(100 + number), unseen=unseen)
         settings = RetrainSettings(steps=arguments.steps, learning_rate=0.01, seed=seed)
-        version = retrain(Loop(store, registry, in_folder(folder / "images"), settings)).version
+        version = retrain(Loop(store, registry, InFolder(folder / "images"), settings)).version
         return recalls_of(load_release(registry.release_of(version.name)), range(FROZEN))
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 from renalct.formats.nifti import write_label_map, write_volume
+from renalct.learning.image_source import InFolder
 from renalct.learning.loop.frozen import FreezeSettings
-from renalct.learning.loop.labelled_cases import in_folder
 from renalct.learning.loop.loop_status import LoopState, LoopStatus
 from renalct.learning.loop.registry import Registry
 from renalct.learning.loop.retrain import Loop, retrain
@@ -56,7 +56,7 @@ def main() -> int:
         began = time.monotonic()
         freezing = FreezeSettings(share=0.002, least_patients=3)
         settings = RetrainSettings(steps=arguments.steps)
-        loop = Loop(store, Registry(folder / "registry"), in_folder(folder), settings, freezing=freezing)
+        loop = Loop(store, Registry(folder / "registry"), InFolder(folder), settings, freezing=freezing)
         with own:
             found = retrain(loop, tell=tell)
         assert found is not None

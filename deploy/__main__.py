@@ -22,7 +22,6 @@ def main() -> int:
     from monai.deploy.core import Application
     from operators import Shared
     from renalct.cascade import Cascade
-    from renalct.delivery.host_sending import sending_or_none
     from renalct.models.release import load_release, release_among
     from renalct.runs.environment import settings_of_environment
     from renalct.runs.status import exit_code_of
@@ -36,7 +35,12 @@ def main() -> int:
             host = settings_of_environment(os.environ, rules=SERIES_RULES)
             release = load_release(release_among(Path(context.model_path)))
             cascade = Cascade(release, device=host.device)
-            send = sending_or_none(host.destinations, outbox=host.outbox, wait_s=host.wait_s, closing=closing)
+            send = None
+            if host.destinations:
+                from renalct.delivery.host_sending import HostSending  # what sends is loaded by those who send
+
+                sending = HostSending(host.destinations, outbox=host.outbox, wait_s=host.wait_s)
+                send = closing.enter_context(sending).send
             statuses = analyse_studies(
                 source,
                 output,

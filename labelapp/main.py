@@ -1,7 +1,7 @@
 """The MONAI Label app of renalct: ``monailabel start_server --app labelapp --studies FOLDER_OR_DICOMWEB_URL``.
 
 Options, each as ``--conf NAME VALUE``; README.md explains them: release, device, store, models, strategy,
-lease_minutes, readings, auto_update, users, most_upload_mb.
+lease_minutes, readings, auto_update, auto_quiet_minutes, users, most_upload_mb.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class RenalctApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One: the loop of training, gate and publication."""
-        return {MODEL: Retraining(self.parts.loop)} if self.parts.settings.has_models else {}
+        chosen = self.parts.settings
+        return {MODEL: Retraining(self.parts.loop, chosen.auto_update)} if chosen.has_models else {}
 
     def init_strategies(self) -> dict[str, DeskStrategy]:
         """All strategies; `random`, the only one that OHIF can ask for, is the configured one."""
@@ -80,17 +81,12 @@ class RenalctApp(MONAILabelApp):
         return {name: Scoring(scorer, self.desk, self.parts.models) for name, scorer in SCORERS}
 
     def init_batch_infer(self) -> AnswersForMany:
-        """Answers for many images."""
-        return AnswersForMany()
+        """Pre-labels for many images."""
+        return AnswersForMany(self.desk, self.parts.models)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """The answer of a model; kept as a pre-label when a batch asks for that."""
-        model = request["model"]
-        if request.get("save_label") and model != MODEL:
-            raise InputError(f"answers of {model} are no labels and are not kept; ask {MODEL}")
-        file, told = self._infers[model](request)
-        if request.get("save_label"):
-            self.parts.keep(request, file)
+        """The answer of a model."""
+        file, told = self._infers[request["model"]](request)
         return {"label": file, "file": file, "tag": request.get("label_tag"), "params": told}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:

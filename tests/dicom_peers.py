@@ -82,9 +82,15 @@ def dcmqi_labels(path: Path, folder: Path) -> dict[int, np.ndarray]:
     return {int(number): _places(image, numbers == number) for number in np.unique(numbers) if number}
 
 
-def _dcmqi_images(path: Path, folder: Path) -> dict[Path, nibabel.Nifti1Image]:
+def dcmqi_map(path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a parametric map as dcmqi reads them, indexed (i, j, k), and the affine to patient mm (RAS+)."""
+    (image,) = _dcmqi_images(path, folder, "paramap2itkimage").values()
+    return np.asarray(image.dataobj), image.affine
+
+
+def _dcmqi_images(path: Path, folder: Path, reader: str = "segimage2itkimage") -> dict[Path, nibabel.Nifti1Image]:
     folder.mkdir(exist_ok=True)
-    reader = program("segimage2itkimage", "pip install dcmqi")
+    reader = program(reader, "pip install dcmqi")
     output_of(reader, "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nii")
     return {file: nibabel.load(file) for file in folder.glob("*.nii.gz")}
 

@@ -2,6 +2,7 @@
 
     python tests/fuzz_runner.py FIRST COUNT      prints one JSON line per seed: what it was, and how it ended
 
+Time is that of the processor, so that a busy computer makes no case a hang; one that waits for nothing is ended, too.
 A case ends well when the command ends by itself within its bounds, with the exit code 0 or 2 and one plain sentence,
 and leaves whole results or nothing. Everything else is a problem, and is named.
 """
@@ -23,14 +24,16 @@ from pathlib import Path
 
 from fuzz_cases import SENTINEL, damaged_study, whole_study
 
-SECONDS, EXTRA_MEMORY = 30.0, 1 << 30
+SECONDS, EXTRA_MEMORY = 30, 1 << 30
+_WAITING = 20
+"""After this many times its processor seconds on the clock, a process waits for something that does not come."""
 _SETTLE_S = 0.002
 _RESULTS = {"report.json", "report.html", "label_map.nii.gz", "series.json"}
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How the run on one damaged study ended; `problem` is "" when it ended well."""
+    """How the run on one damaged study ended; `problem` is "" when it ended well, `seconds` are of the processor."""
 
     seed: int
     base: str
@@ -45,14 +48,14 @@ Analyse = Callable[[Path, Path], int]
 """Given a study and a folder to write, says on stderr how it went, and returns an exit code."""
 
 
-def run_cases(seeds: range, choose: Callable[[int], Analyse], *, seconds: float = SECONDS) -> Iterator[Ended]:
+def run_cases(seeds: range, choose: Callable[[int], Analyse], *, seconds: int = SECONDS) -> Iterator[Ended]:
     """How each seed's study ended, given to what is chosen for the seed."""
     for seed in seeds:
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
             yield _run_case(seed, Path(folder), choose(seed), seconds)
 
 
-def _run_case(seed: int, folder: Path, analyse: Analyse, seconds: float) -> Ended:
+def _run_case(seed: int, folder: Path, analyse: Analyse, seconds: int) -> Ended:
     given, results, said = folder / "given", folder / "results", folder / "said"
     given.mkdir()
     results.mkdir()
@@ -60,12 +63,10 @@ def _run_case(seed: int, folder: Path, analyse: Analyse, seconds: float) -> Ende
         warnings.simplefilter("ignore")  # pydicom warns of what is damaged on purpose
         study = damaged_study(seed, given)
     before = _tree(given)
-    start = time.monotonic()
     process = os.fork()
     if process == 0:
-        _child(study.path, results / "out", said, analyse)
-    status = _waited(process, seconds)
-    lasted = time.monotonic() - start
+        _child(study.path, results / "out", said, analyse, seconds)
+    status, lasted = _waited(process, seconds * _WAITING)
     words = said.read_text(errors="replace") if said.exists() else ""
     outcome, problem = _judged(status, words, results)
     if not problem and _tree(given) != before:
@@ -73,7 +74,7 @@ def _run_case(seed: int, folder: Path, analyse: Analyse, seconds: float) -> Ende
     return Ended(seed, study.base, study.damage, outcome, problem, round(lasted, 3), words[-4000:])
 
 
-def _child(study: Path, output: Path, said: Path, analyse: Analyse) -> None:
+def _child(study: Path, output: Path, said: Path, analyse: Analyse, seconds: int) -> None:
     """The run itself, in the forked process: it never returns."""
     code = 99
     try:
@@ -85,6 +86,7 @@ def _child(study: Path, output: Path, said: Path, analyse: Analyse) -> None:
         limit = _virtual_bytes() + EXTRA_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         code = analyse(study, output)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -94,23 +96,23 @@ def _child(study: Path, output: Path, said: Path, analyse: Analyse) -> None:
         os._exit(code)
 
 
-def _waited(process: int, seconds: float) -> int | None:
-    """The wait status of a process, None when it had to be ended after `seconds`."""
+def _waited(process: int, seconds: float) -> tuple[int, float]:
+    """The wait status of a process, which is ended after `seconds`, and how long the processor was at it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        done, status = os.waitpid(process, os.WNOHANG)
+        done, status, used = os.wait4(process, os.WNOHANG)
         if done:
-            return status
+            return status, used.ru_utime + used.ru_stime
         time.sleep(_SETTLE_S)
     os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    return None
+    _, status, used = os.wait4(process, 0)
+    return status, used.ru_utime + used.ru_stime
 
 
-def _judged(status: int | None, words: str, results: Path) -> tuple[str, str]:
+def _judged(status: int, words: str, results: Path) -> tuple[str, str]:
     """The outcome in a word, and what is wrong with it."""
     left = sorted(path.name for path in results.iterdir())
-    if status is None:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
         return "hang", "did not end in time"
     if os.WIFSIGNALED(status):
         return "crash", f"was ended by signal {os.WTERMSIG(status)}"

@@ -13,7 +13,7 @@ from renalct.cascade import Cascade
 from renalct.core.grid import Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, LabelMap
-from renalct.learning.loop.labelled_cases import in_folder
+from renalct.learning.image_source import InFolder
 from renalct.learning.loop.registry import Registry
 from renalct.learning.loop.retrain import Loop
 from renalct.learning.loop.run_inputs import RetrainSettings, RunInputs, inputs_text
@@ -169,7 +169,7 @@ def made_loop(folder: Path, count, *, published=None, **changes) -> Loop:
     """A loop over so many made patients, which trains one step."""
     store, registry = made_store(folder, count), made_registry(folder, published)
     settings = changes.pop("settings", RetrainSettings(steps=1))
-    return Loop(store, registry, in_folder(folder / "images"), settings, **changes)
+    return Loop(store, registry, InFolder(folder / "images"), settings, **changes)
 
 
 def copied(loop: Loop, folder: Path) -> Loop:
@@ -178,4 +178,4 @@ def copied(loop: Loop, folder: Path) -> Loop:
     for place in (loop.store.folder, loop.registry.folder, loop.store.folder.with_name("images")):
         shutil.copytree(place, folder / place.name)
     store, registry = LabelStore(folder / "store"), Registry(folder / "registry")
-    return replace(loop, store=store, registry=registry, locate=in_folder(folder / "images"))
+    return replace(loop, store=store, registry=registry, locate=InFolder(folder / "images"))

@@ -89,6 +89,13 @@ def test_labels_at_another_place_are_refused_with_the_distance(tmp_path):
         read(nifti(tmp_path, [0] * 5, affine=moved))
 
 
+def test_labels_whose_axes_run_otherwise_are_refused_with_that_reason(tmp_path):
+    turned = AFFINE.copy()
+    turned[0] = [1, 0, 0, -4]  # the same five voxels, from the last to the first
+    with pytest.raises(GeometryError, match=r"up to 4\.00 mm away from its image; its axes are mirrored or exchanged"):
+        read(nifti(tmp_path, [0] * 5, affine=turned))
+
+
 def test_a_difference_of_rounding_is_not_a_difference_of_place(tmp_path):
     moved = AFFINE.copy()
     moved[0, 3] = 0.01

@@ -17,8 +17,9 @@ from made_cases import (
 )
 from renalct.core.errors import InputError
 from renalct.core.labels import Structure
-from renalct.models.case_checks import BadCase, Stratify, check_cases, patients_of, survey_cases, without_bad
+from renalct.models.case_checks import BadCase, check_cases, patients_of, survey_cases, without_bad
 from renalct.models.cases import case_files, phantom_files
+from renalct.models.splits import Stratify
 from test_kits import write_stack
 from test_labelled import dicom_study
 

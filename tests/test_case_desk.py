@@ -280,3 +280,10 @@ def test_ten_thousand_cases_are_counted_and_handed_out_quickly(tmp_path, clock):
     started = time.process_time()
     assert desk.next_fresh("a", order_by(Strategy.FG_RANDOM, desk.store, None)) is not None
     assert time.process_time() - started < 2.0
+
+
+@pytest.mark.parametrize("number", ["0", "9", "9" * 30, "\N{SUPERSCRIPT TWO}", "-1", ""])
+def test_a_version_that_was_never_saved_is_refused_whatever_its_number(desk, tmp_path, number):
+    hand_in(desk, tmp_path, "case 1", "ann")
+    with pytest.raises(InputError, match="case 1"):
+        desk.find_label("case 1", f"version_{number}")

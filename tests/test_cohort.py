@@ -104,6 +104,10 @@ def test_every_wrong_row_is_told_at_once(tmp_path, studies):
         ("m.csv", "study,serie\n.,x\n", "did you mean 'series'"),
         ("m.csv", "study\n", "lists no study"),
         ("m.csv", "study,id\n.,a,b\n", "not known"),
+        ("m.csv", "study\n" + "x" * 200_000 + "\n", "no CSV behind line 1"),
+        ("m.csv", "study\n" + "x" * 5000 + "\n", "line 2 names a study that cannot be looked at"),
+        ("m.csv", "study\nx\0y\n", "line 2 names a study that cannot be looked at"),
+        ("m.jsonl", "[" * 100_000 + "\n", "no JSON object"),
         ("m.jsonl", "[1]\n", "line 1"),
         ("m.jsonl", "{\n", "no JSON object"),
     ],
@@ -360,6 +364,8 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(tmp_path, ca
         (["--shift-dates"], "add --deidentify"),
         (["--address", "auto"], "needs --workers"),
         (["--workers", "0"], "0 workers"),
+        (["--minutes", "0"], "more than 0"),
+        (["--minutes", "1e9"], "10080 at most"),
         (["--deidentify", "--key", str(tmp_path / "out" / "k")], "among the results"),
     ):
         assert main(["cohort", manifest, "-o", str(tmp_path / "out"), *words]) == 2

@@ -1,6 +1,7 @@
 """Destinations: from a file with strict keys, from an address, with secrets that never show."""
 
 import json
+import math
 import ssl
 from dataclasses import replace
 
@@ -101,6 +102,8 @@ def test_what_is_no_destination_is_refused(place, problem):
         (PACS | {"host": " "}, "needs a host"),
         (PACS | {"name": "a/b"}, "use letters, digits"),
         (PACS | {"answer_timeout_s": 0}, "must be more than 0 seconds"),
+        (PACS | {"connect_timeout_s": math.nan}, "must be more than 0 seconds"),
+        (PACS | {"commitment": {"patience_s": math.nan}}, "patience_s more than 0"),
         (PACS | {"calling_ae_title": "back\\slash"}, "1 to 16 characters are needed"),
         ({"name": "pacs", "kind": "dimse", "host": "h", "port": 104}, "lacks the key 'ae_title'"),
         (ARCHIVE | {"user": "anna"}, "needs a user and a password_file or password_variable"),
@@ -113,6 +116,33 @@ def test_what_is_no_destination_is_refused(place, problem):
 def test_an_entry_that_cannot_work_is_refused_with_the_file_and_the_nearest_key(entry, problem, tmp_path):
     with pytest.raises(InputError, match=rf"destinations\.json: .*{problem}"):
         read_destinations(written(tmp_path, entry))
+
+
+@pytest.mark.parametrize("secret", [{"user": "anna", "password_file": "p"}, {"token_variable": "T"}])
+@pytest.mark.parametrize("url", ["http://archive.example/dicom-web", "HTTP://10.0.0.1:8042/dicom-web"])
+def test_a_secret_goes_over_plain_http_only_where_the_file_says_so(url, secret, tmp_path):
+    entry = ARCHIVE | secret | {"url": url}
+    of_a_node = PACS | {"qido": secret | {"url": url}}
+    kind = "password" if "user" in secret else "token"
+    for refused in (entry, of_a_node, entry | {"allow_plain_http": False}):
+        with pytest.raises(InputError, match=rf"a {kind} for [a-z0-9.:]+ would go over plain http.*allow_plain_http"):
+            read_destinations(written(tmp_path, refused))
+    assert read_destinations(written(tmp_path, entry | {"allow_plain_http": True}))[0].web.allow_plain_http
+    of_a_node["qido"]["allow_plain_http"] = True
+    assert read_destinations(written(tmp_path, of_a_node))[0].qido.url == url
+
+
+@pytest.mark.parametrize("host", ["localhost:8042", "127.0.0.1", "127.8.9.1:80", "[::1]:8042"])
+def test_a_secret_may_go_over_plain_http_to_this_computer(host):
+    assert WebAccess(url=f"http://{host}/dicom-web", token_variable="T").place == host
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "127.0.0.1.example", "0.0.0.0", "[fe80::1]:8042"])
+def test_what_is_not_this_computer_is_told_from_it(host):
+    with pytest.raises(InputError, match="plain http"):
+        WebAccess(url=f"http://{host}/dicom-web", token_variable="T")
+    assert WebAccess(url=f"http://{host}/dicom-web").place == host
+    assert WebAccess(url=f"https://{host}/dicom-web", token_variable="T").place == host
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_findings import (
+    AXIAL,
     NOW,
     PRONE,
     SETTINGS,
@@ -20,7 +21,7 @@ from dicom_findings import (
     made_report,
     made_series,
 )
-from dicom_peers import dciodvfy_errors, dcmtk_errors
+from dicom_peers import dciodvfy_errors, dcmqi_map, dcmtk_errors
 from pydicom import Dataset
 from pydicom.dataelem import DataElement
 from renalct.core.errors import GeometryError
@@ -221,24 +222,48 @@ def test_times_are_given_in_the_time_zone_of_the_source(tmp_path):
 def test_an_activation_map_has_its_values_on_the_slices_of_its_box(tmp_path):
     series = made_series(directions=PRONE)
     written = write_all(tmp_path, series)["class_activation_1.dcm"]
-    values = np.frombuffer(written.FloatPixelData, np.float32).reshape(written.NumberOfFrames, 32, 40)
     box = Box((7, 11, 7), (15, 17, 13))
-    expected = np.zeros(series.volume.grid.shape, np.float32)
-    expected[box.slices] = made_activation(box).values
+    expected = made_activation(box).values
+    shared = written.SharedFunctionalGroupsSequence[0]
+    mapping = shared.RealWorldValueMappingSequence[0]
+    values = np.frombuffer(written.FloatPixelData, np.float32).reshape(6, 6, 8)
     slices = []
     for frame, item in zip(values, written.PerFrameFunctionalGroupsSequence, strict=True):
         place = np.array(item.PlanePositionSequence[0].ImagePositionPatient, float) * (-1, -1, 1)
         i, j, k = series.volume.grid.to_index(place)
-        assert (i, j, k) == pytest.approx((0, 0, round(k)), abs=1e-3)
-        np.testing.assert_array_equal(frame, expected[:, :, round(k)].T)
+        assert (i, j, k) == pytest.approx((7, 11, round(k)), abs=1e-3)
+        np.testing.assert_array_equal(frame, expected[:, :, round(k) - 7].T)
+        source = item.DerivationImageSequence[0].SourceImageSequence[0]
+        assert source.ReferencedSOPInstanceUID == series.headers[round(k)].SOPInstanceUID
+        assert source.SpatialLocationsPreserved == "NO"  # pixel (1, 1) is not where the source's is
         slices.append(round(k))
     assert sorted(slices) == [7, 8, 9, 10, 11, 12]
-    mapping = written.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
     codes = {item.ConceptCodeSequence[0].CodeValue for item in mapping.QuantityDefinitionSequence}
     assert codes == {"130402"} and mapping.DoubleFloatRealWorldValueFirstValueMapped == 0.0
     assert "class solid" in mapping.LUTExplanation
+    assert shared.FrameAnatomySequence[0].FrameLaterality == "R"
     volume = highdicom.imread(tmp_path / "class_activation_1.dcm").get_volume()
-    assert volume.array.shape == (6, 32, 40)
+    assert volume.array.shape == (6, 6, 8)
+
+
+@pytest.mark.parametrize("directions", [AXIAL, PRONE], ids=["supine", "prone"])
+def test_dcmqi_reads_the_values_of_an_activation_map_at_their_places(tmp_path, directions):
+    series = made_series(directions=directions)
+    write_all(tmp_path, series)
+    values, affine = dcmqi_map(tmp_path / "class_activation_1.dcm", tmp_path / "dcmqi")
+    box = Box((7, 11, 7), (15, 17, 13))
+    expected = made_activation(box).values
+    assert values.shape == expected.shape and values.max() == 1.0
+    places = np.argwhere(np.ones(values.shape)) @ affine[:3, :3].T + affine[:3, 3]
+    indices = np.rint([series.volume.grid.to_index(place) for place in places]).astype(int) - box.start
+    np.testing.assert_array_equal(values.ravel(), expected[tuple(indices.T)])
+
+
+def test_an_activation_map_takes_the_bytes_of_its_box_not_of_the_image(tmp_path):
+    write_all(tmp_path)
+    small = (tmp_path / "class_activation_1.dcm").stat().st_size
+    frames, values = 6, 8 * 6 * 6
+    assert small < 4 * values + (frames + 6) * 1024  # values of four bytes; a kilobyte for each frame, and the header
 
 
 def test_an_activation_map_that_reaches_outside_the_image_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,8 +31,10 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 from renalct.core.errors import GeometryError, InputError, NotCT, RenalctError
+from renalct.formats.dicom.choose import choose_series
 from renalct.formats.dicom.scan import scan_study
 from renalct.formats.dicom.series import load_series
+from renalct.formats.study import load_choice
 
 
 def reasons(path):
@@ -170,6 +173,67 @@ def test_folders_in_folders_and_links_that_lead_back_are_followed_once(tmp_path)
     os.symlink(tmp_path, tmp_path / "a" / "back")
     assert len(only_series(tmp_path).slices) == 6
     assert not scan_study(tmp_path).skipped
+
+
+@pytest.fixture
+def locked(monkeypatch):
+    """Takes away the right to look into a folder (rights do not bind root, as whom tests may run)."""
+    folders, look = set(), os.scandir
+
+    def scandir(place):
+        if Path(place) in folders:
+            raise PermissionError(13, "Permission denied", str(place))
+        return look(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return folders.add
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_is_not_called_empty(tmp_path, locked):
+    save(made_slices(), tmp_path / "study")
+    locked(tmp_path / "study")
+    with pytest.raises(InputError, match=r"the folder cannot be read \(Permission denied\); give the right"):
+        scan_study(tmp_path / "study")
+
+
+def test_what_nobody_could_look_into_is_listed_as_lost_and_the_report_says_so(tmp_path, locked):
+    save(made_slices(), tmp_path / "study")
+    save(made_slices(), tmp_path / "study" / "ser2")
+    save(made_slices(), tmp_path / "study" / "Doe Jane")
+    locked(tmp_path / "study" / "ser2")
+    locked(tmp_path / "study" / "Doe Jane")
+    (tmp_path / "study" / "IM7.dcm").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "study" / "IM8.dcm").write_bytes(b"")
+    (tmp_path / "study" / "notes.txt").write_bytes(b"")
+    scan = scan_study(tmp_path / "study")
+    assert [(file.name, file.is_lost) for file in scan.skipped] == [
+        ("IM7.dcm", True), ("IM8.dcm", True), ("a folder", True), ("notes.txt", False), ("ser2", True),
+    ]  # fmt: skip
+    notices = load_choice(scan, choose_series(scan)).notices
+    assert [words for words in notices if words.startswith("Perhaps incomplete: 4 files or folders")]
+
+
+def test_nothing_is_said_of_lost_images_where_every_file_was_read(tmp_path):
+    save(made_slices(), tmp_path)
+    (tmp_path / "readme.txt").write_text("hello")
+    scan = scan_study(tmp_path)
+    assert not [words for words in load_choice(scan, choose_series(scan)).notices if "incomplete" in words]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("x" * 300, "nothing can be looked at .*; check the path and the rights"),
+        ("a\0b", "there is no file or folder"),
+        ("file/below", "there is no file or folder"),
+        ("pipe", "neither a file nor a folder"),
+    ],
+)
+def test_a_place_that_cannot_be_a_study_is_refused(tmp_path, place, words):
+    (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=words):
+        scan_study(tmp_path / place)
 
 
 def test_a_zip_archive_is_read_like_its_folder(tmp_path):

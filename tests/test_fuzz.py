@@ -43,6 +43,19 @@ def test_a_slice_of_the_fuzzer_finds_no_problem():
     assert outcomes["refused"] > ENOUGH and outcomes["ok"] > ENOUGH, "the damage is too mild, or too strong"
 
 
+def test_a_process_that_never_ends_is_a_hang_and_one_on_a_busy_computer_is_not():
+    program = (
+        "import time; from fuzz_runner import run_cases\n"
+        "def endless(study, output):\n"
+        "    while True: pass\n"
+        "def waiting(study, output):\n"
+        "    time.sleep(1.5); return 2\n"  # more than its second on the clock, and nothing of the processor's
+        "print(*[e.outcome for e in run_cases(range(2), lambda seed: (endless, waiting)[seed], seconds=1)], sep=', ')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=TESTS, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "hang, exit 2"
+
+
 def test_the_same_seed_damages_the_same_study_in_the_same_way(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

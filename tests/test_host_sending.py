@@ -1,13 +1,14 @@
 """A host that runs once hands on its results: all of them, or an error that says what was not taken."""
 
 import socket
-from contextlib import ExitStack
+import subprocess
+import sys
 
 import pytest
 from dicom_corpus import made_slices, save
 from faulty_scp import FaultyNode
 from renalct.core.errors import InputError, TransferError
-from renalct.delivery.host_sending import HostSending, sending_or_none
+from renalct.delivery.host_sending import HostSending
 from renalct.delivery.outbox import Outbox
 
 
@@ -58,7 +59,13 @@ def test_without_a_queue_that_outlives_the_host_the_results_are_what_is_left(fil
 
 
 def test_without_a_destination_nothing_is_sent_and_a_wrong_one_is_refused():
-    with ExitStack() as closing:
-        assert sending_or_none("", outbox=None, wait_s=0.0, closing=closing) is None
-        with pytest.raises(InputError):
-            sending_or_none("nowhere.json", outbox=None, wait_s=0.0, closing=closing)
+    for destinations in ("", "nowhere.json"):
+        with pytest.raises(InputError, match="cannot be read"):
+            HostSending(destinations)
+
+
+def test_a_host_that_sends_nothing_loads_nothing_of_what_sends_and_of_what_trains():
+    loaded = "import sys, renalct.cascade, renalct.runs.studies, renalct.runs.environment; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    unwanted = ("pynetdicom", "dicomweb_client", "renalct.delivery", "renalct.synthetic", "renalct.models.cases")
+    assert not [name for name in done.stdout.split() if name.startswith(unwanted)]

@@ -170,6 +170,20 @@ def test_a_part_outside_of_the_image_is_refused(tmp_path, body, part):
         ingest(saved(tmp_path, body.values), body.volume, info=named(("kidney", 1), ("cyst", 3), **part))
 
 
+@pytest.mark.parametrize("ends", [[1.5, 3], [1, "x"], [1, 1e400], [None, 3]])
+def test_slices_that_are_no_whole_numbers_are_refused(tmp_path, body, ends):
+    with pytest.raises(InputError, match="send slices as"):
+        ingest(saved(tmp_path, body.values), body.volume, info=named(("kidney", 1), ("cyst", 3), slices=ends))
+
+
+def test_flags_that_cannot_be_read_never_mean_that_there_is_no_kidney(tmp_path, body):
+    path, names = saved(tmp_path, body.values), (("kidney", 1), ("cyst", 3))
+    for wrong in (7, "none", ["none"]):
+        with pytest.raises(LabelError, match="flags is"):
+            ingest(path, body.volume, info=named(*names, flags=wrong))
+    assert ingest(path, body.volume, info=named(*names, flags={"kidneys": None})).stated.kidneys.value == "usual"
+
+
 def refused_uploads(folder, body):
     """Name of the case, the upload, its names, the error and its words."""
     good = saved(folder, body.values).read_bytes()

@@ -12,7 +12,13 @@ from renalct.learning.interaction_requests import box_of, clicks_by_name, clicks
 from renalct.learning.loop.loop_status import LoopState, LoopStatus
 from renalct.learning.loop.retrain import Unfinished
 from renalct.learning.loop.run_inputs import Start
-from renalct.learning.loop_requests import about_unfinished, settings_of, training_options, training_record
+from renalct.learning.loop_requests import (
+    SpokenStatus,
+    about_unfinished,
+    settings_of,
+    training_options,
+    training_record,
+)
 from renalct.learning.model_desk import kept_structures
 from renalct.learning.server_settings import settings_of_conf
 
@@ -143,15 +149,32 @@ def test_the_record_of_a_training_has_no_null_and_says_when_it_is_over():
     assert training_record(over)["total_time"] == "0:01:05"
 
 
+def test_of_a_training_every_change_is_said_and_a_step_now_and_then():
+    """The last line is the last change, which a reader of the log must not miss."""
+    said = []
+    heard = SpokenStatus(said.append, every_s=3600.0)
+    for step in range(1, 4):
+        heard(LoopStatus(LoopState.TRAINING, "learns", epoch=step, total_epochs=3))
+    heard(LoopStatus(LoopState.JUDGING, "0 of 6", epoch=3, total_epochs=3))
+    heard(LoopStatus(LoopState.KEPT, "kidney: worse"))
+    assert said == ["training 1/3 learns", "judging 3/3 0 of 6", "kept unpublished kidney: worse"]
+    often = SpokenStatus(said.append, every_s=0.0)
+    for step in range(1, 4):
+        often(LoopStatus(LoopState.TRAINING, "learns", epoch=step, total_epochs=3))
+    assert said[-2:] == ["training 2/3 learns", "training 3/3 learns"]
+
+
 def test_the_options_of_a_server_are_understood(tmp_path):
     conf = {
         "server_mode": "true", "strategy": "entropy", "models": "none", "lease_minutes": "30", "readings": "2",
-        "auto_update": "5", "users": str(tmp_path / "users.json"), "most_upload_mb": "3",
+        "auto_update": "5", "auto_quiet_minutes": "0.5", "image_cache_gb": "7",
+        "users": str(tmp_path / "users.json"), "most_upload_mb": "3",
     }  # fmt: skip
     settings = settings_of_conf(conf)
     assert (settings.strategy, settings.has_models, settings.auto_update.new_labels) == (Strategy.ENTROPY, False, 5)
     assert (settings.desk.lease_seconds, settings.desk.readings) == (1800.0, 2)
     assert settings.most_upload_bytes == 3 << 20
+    assert (settings.auto_update.quiet_seconds, settings.image_cache_bytes) == (30.0, 7_000_000_000)
     usual = settings_of_conf({})
     assert (usual.has_models, usual.auto_update, usual.desk.lease_minutes) == (True, None, 120.0)
     assert usual.home(str(tmp_path)) == tmp_path / "renalct"
@@ -173,6 +196,8 @@ def test_every_archive_has_a_folder_of_its_own(monkeypatch, tmp_path):
         ({"lease_minutes": "-1"}, "more than 0 minutes"),
         ({"readings": "1.5"}, "a whole number"),
         ({"auto_update": "-3"}, "0 or more"),
+        ({"auto_update": "3", "auto_quiet_minutes": "-1"}, "times of 0 seconds or more"),
+        ({"auto_quiet_minutes": "soon"}, "a number is needed"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_at_the_start(conf, words):

@@ -5,6 +5,7 @@ import gzip
 import json
 import shutil
 import subprocess
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,6 +265,49 @@ def test_answers_for_many_become_pre_labels_on_a_machine_without_a_gpu(server, a
     assert server.get("/info/").json()["datastore"]["completed"] == before, "a model's answer is no label"
 
 
+def test_answers_for_many_are_made_in_the_background_and_what_is_there_or_cannot_be_is_told(server, answered):
+    body = {"save_label": True, "label_tag": "original", "images": [CASE]}
+    assert server.post("/batch/infer/renalct", params={"run_sync": True}, json=body).is_success
+    begun = server.post("/batch/infer/renalct")  # all images, with all that the stock server fills in
+    assert begun.is_success and begun.json()["status"] in ("SUBMITTED", "RUNNING"), begun.text
+    running = time.monotonic() + 60  # the stock server starts the process in a thread
+    while server.get("/batch/infer", params={"check_if_running": True}).status_code != httpx.codes.OK:
+        assert time.monotonic() < running
+        time.sleep(0.05)
+    assert server.post("/batch/infer/renalct").status_code == httpx.codes.TOO_MANY_REQUESTS
+    assert server.delete("/batch/infer").json()["status"] == "STOPPED"
+    task = server.post("/batch/infer/renalct", json={"images": ["small", CASE], "label_tag": "original"})
+    assert task.is_success, task.text
+    deadline = time.monotonic() + 300
+    while server.get("/batch/infer").json()["status"] in ("SUBMITTED", "RUNNING"):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    ended = server.get("/batch/infer").json()
+    assert ended["status"] == "DONE", ended
+    lines = "\n".join(ended["details"])
+    assert f"1/2 {CASE}: there already" in lines
+    assert "2/2 small: " in lines and "not the CT numbers of a body" in lines
+    assert server.get("/batch/infer", params={"check_if_running": True}).status_code == httpx.codes.NOT_FOUND
+
+
+def test_an_image_that_is_sent_is_called_by_its_name_with_all_of_its_dots(tmp_path, place, studies, server):
+    content = nifti([-100, 40, 40, -100], dtype=np.int16)
+    told = server.put("/datastore/", files={"file": ("scan 1.2.5.nii.gz", content)})
+    assert told.json() == {"image": "scan 1.2.5"}, told.text
+    (studies / "scan 1.2.5.nii.gz").unlink()
+
+
+def test_a_download_of_everything_leaves_nothing_on_the_server(server):
+    save(server, nifti([1, 0, 0, 0]))
+    before = set(Path(tempfile.gettempdir()).glob("tmp*.zip"))
+    answer = server.get("/datastore/dataset")
+    assert answer.content[:2] == b"PK"
+    removed = time.monotonic() + 30
+    while set(Path(tempfile.gettempdir()).glob("tmp*.zip")) - before:
+        assert time.monotonic() < removed
+        time.sleep(0.05)
+
+
 def test_a_training_tells_why_it_cannot_be_and_runs_once_at_a_time(server):
     task = server.post("/train/renalct", json={"client_id": "ann", "start": "warm", "steps": "1"}).json()
     assert {"id", "status", "start_ts"} <= set(task)
@@ -287,6 +331,7 @@ def test_a_training_tells_why_it_cannot_be_and_runs_once_at_a_time(server):
     assert stats["best_metric"] == 0.0 and stats["total_epochs"] >= 1
 
 
+COLORS = nifti([(1, 1, 1)] * 4, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
 BAD_SAVES = [
     ({"label_info": [{"name": "kidny", "idx": 1}]}, "did you mean 'kidney'"),
     ({"label_info": [{"name": "tumor", "idx": 1}, {"name": "cyst", "idx": 1}]}, "several meanings"),
@@ -295,7 +340,17 @@ BAD_SAVES = [
     ({"label_info": "kidney"}, "send label_info as a list of {name, idx}"),
     ({"content": nifti([1, 0, 0])}, "3 x 1 x 1"),
     ({"content": nifti([1, 0, 0, 0], np.diag([1.0, 1.0, 5.0, 1.0]))}, "mm away from its image"),
-    ({"content": b"not an image"}, "cannot be read as NIfTI"),
+    ({"content": b"not an image"}, "label.nii.gz cannot be read as NIfTI"),
+    (
+        {"content": b"no", "filename": "C:\\Ann's kidney v1.2.nii.gz"},
+        "Ann's kidney v1.2.nii.gz cannot be read as NIfTI",
+    ),
+    ({"content": b"no", "filename": "名前.seg.nrrd"}, "名前.seg.nrrd cannot be read as NRRD"),
+    ({"filename": "..", "content": b"no"}, "the name of the uploaded file"),
+    ({"content": COLORS}, "holds colors or complex numbers"),
+    ({"comment": "\ud800"}, "characters that are no text"),
+    ({"flags": 7}, "flags is 7"),
+    ({"slices": [1.5, 1]}, "cannot be read"),
     ({"content": gzip.compress(b"PK\3\4" + bytes(500))}, "cannot be read as NIfTI"),
     ({"filename": "label.py"}, "not a label file"),
     ({"filename": "l" * 200 + ".nii.gz"}, "the name of the uploaded file"),
@@ -341,6 +396,17 @@ BAD_REQUESTS = [
     ("POST", "/infer/renalct_click?image=small", {"data": {"params": '{"foreground": [[0, 0, 0]]}'}}, 400, "no label"),
     ("POST", "/infer/renalct_scribbles?image=small", {}, 400, "no scribbles"),
     ("POST", "/batch/infer/nosuch", {"json": {}}, 404, "there is no model"),
+    ("POST", "/batch/infer/renalct_errors", {"json": {}}, 400, "are no labels and are not kept; ask renalct"),
+    ("POST", "/batch/infer/renalct", {"json": {"label_tag": "final"}}, 400, "a model's answer is no 'final' label"),
+    ("POST", "/batch/infer/renalct", {"json": {"images": ["nobody"]}}, 400, "there is no image"),
+    ("POST", "/batch/infer/renalct", {"json": {"max_batch_size": "many"}}, 400, "a whole number"),
+    ("POST", "/infer/renalct_scribbles?image=small", {"files": {"label": ("a.bin", b"no")}}, 400, "without a header"),
+    ("POST", "/infer/renalct", {"files": {"file": ("my ct.nii.gz", b"no")}}, 400, "my ct.nii.gz cannot be read"),
+    ("PUT", "/session/?uncompress=true", {"files": {"files": ("a.tar", b"no")}}, 400, "not unpacked"),
+    ("POST", "/train/renalct?run_sync=true", {"json": {"start": "cold"}}, 400, "it is one of warm, scratch"),
+    ("GET", f"/datastore/label?label=small&tag=version_{'9' * 20}", {}, 404, ""),
+    ("GET", "/datastore/label?label=small&tag=version_²", {}, 404, ""),
+    ("GET", "/datastore/dataset?limit_cases=-1", {}, 400, "limit_cases is -1"),
     ("POST", "/train/nosuch", {"json": {}}, 404, "there is no trainer"),
     ("POST", "/scoring/nosuch", {"json": {}}, 404, "there is no scoring method"),
     ("GET", "/datastore/image?image=nobody", {}, 404, ""),

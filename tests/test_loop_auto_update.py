@@ -1,19 +1,25 @@
 """Retraining by itself: after enough labels and in a quiet moment, one at a time, and never ending one that runs."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
-from made_loop import add_case, commit, copied, made_ct, made_loop
+from made_loop import add_case, commit, copied, made_ct, made_loop, made_registry, made_store
 from renalct.core.errors import InputError
+from renalct.formats.durable import locked
+from renalct.learning.image_source import InFolder
 from renalct.learning.loop.auto_update import AutoSettings, due, update_if_due
-from renalct.learning.loop.durable import locked
 from renalct.learning.loop.frozen import read_frozen
 from renalct.learning.loop.loop_status import LoopState, StatusFile, read_status
-from renalct.learning.loop.retrain import retrain, unfinished
+from renalct.learning.loop.retrain import Loop, retrain, unfinished
 from renalct.learning.loop.run_inputs import RetrainSettings, read_inputs
 from renalct.learning.store import CaseState, LabelStore
+from renalct.models.values import to_json
 
 AUTO = AutoSettings(new_labels=3, quiet_seconds=60, longest_wait_seconds=1000)
 
@@ -35,7 +41,7 @@ def loop(trained_once, tmp_path):
 
 
 def asked(made, at):
-    return due(made.store, made.registry, made.settings, AUTO, now=at)
+    return due(made, AUTO, now=at)
 
 
 def test_nothing_is_due_before_there_are_enough_new_labels(loop, tmp_path):
@@ -140,6 +146,46 @@ def test_a_training_that_failed_is_tried_again_only_after_an_hour(loop, tmp_path
     early = asked(made, 9100)
     assert not early.due and early.why == "the training r0002 failed and is tried again later: no space is left"
     assert asked(made, 9000 + 3601).due
+
+
+def test_nothing_is_due_for_an_hour_after_a_training_that_failed_before_it_began(loop, tmp_path):
+    """A server would start a process every half minute that fails again."""
+    made, _ = loop
+    for seed in (50, 51, 52):
+        add_case(made.store, tmp_path, seed)
+    StatusFile(made.registry.folder, clock=lambda: 9000.0).tell(state=LoopState.FAILED, message="no space is left")
+    early = asked(made, 9100)
+    assert not early.due and early.why == "the last training failed and is tried again later: no space is left"
+    assert asked(made, 9000 + 3601).due
+
+
+def test_nothing_is_due_while_too_few_labels_are_reviewed_to_freeze_a_set(tmp_path):
+    store, registry = made_store(tmp_path, 5, approved=False), made_registry(tmp_path)
+    made = Loop(store, registry, InFolder(tmp_path / "images"))
+    later = time.time() + 3600
+    waiting = due(made, AUTO, now=later)
+    assert (waiting.due, waiting.new) == (False, 5) and "too few to freeze" in waiting.why
+    for image in made.store.images():
+        made.store.set_state(image.image_id, CaseState.APPROVED, by="rita")
+    assert due(made, AUTO, now=later).due and read_frozen(made.registry.folder) is None
+
+
+@pytest.mark.parametrize(("quiet", "every"), [(0.0, 1.0), (8.0, 2.0), (300.0, 30.0)])
+def test_it_is_looked_often_enough_for_the_quiet_that_is_asked_for(quiet, every):
+    assert AutoSettings(quiet_seconds=quiet).look_every_seconds == every
+
+
+def test_a_training_whose_process_is_gone_is_lost_at_once(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    status = StatusFile(tmp_path)
+    status.tell(state=LoopState.TRAINING)
+    assert read_status(tmp_path).state is LoopState.TRAINING
+    status.tell(state=LoopState.TRAINING, process=child.pid)
+    (tmp_path / "status.json").write_text(json.dumps(to_json(status.status)))
+    assert read_status(tmp_path).state is LoopState.LOST
+    (tmp_path / "status.json").write_text(json.dumps(to_json(replace(status.status, host="another computer"))))
+    assert read_status(tmp_path).state is LoopState.TRAINING
 
 
 def test_a_bug_is_a_failure_too_and_not_a_training_that_runs_for_ever(loop, monkeypatch):

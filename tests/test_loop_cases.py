@@ -7,7 +7,8 @@ from made_loop import AFFINE, SHAPE, add_case, commit, made_ct, made_store
 from renalct.core.errors import InputError
 from renalct.core.labels import MassClass, Structure
 from renalct.formats.study import open_study
-from renalct.learning.loop.labelled_cases import REVIEWED, case_files_of, in_folder, labelled_cases, patient_key
+from renalct.learning.image_source import InFolder
+from renalct.learning.loop.labelled_cases import REVIEWED, case_files_of, labelled_cases, patient_key
 from renalct.learning.store import ORIGINAL, CaseState, LabelStore, Presence, StoredImage, VersionNote
 from renalct.models.cases import Origin
 
@@ -15,7 +16,7 @@ MASSES = {Structure.TUMOR, Structure.CYST, Structure.ANGIOMYOLIPOMA}
 
 
 def loaded(store, folder, case):
-    (file,) = case_files_of(store, [case], in_folder(folder / "images"))
+    (file,) = case_files_of(store, [case], InFolder(folder / "images"))
     return file, file.load()
 
 
@@ -103,7 +104,7 @@ def test_a_dicom_series_is_read_by_its_uid_from_the_folder_of_its_study(tmp_path
     values[2:5, 2:5, 1:3] = 1
     content = nib.Nifti1Image(values, volume.grid.affine).to_bytes()
     store.commit("s", content, suffix=".nii", note=VersionNote("ann"))
-    (file,) = case_files_of(store, labelled_cases(store), in_folder(made_study.dicom.parent))
+    (file,) = case_files_of(store, labelled_cases(store), InFolder(made_study.dicom.parent))
     (case,) = file.load()
     assert np.array_equal(case.volume.hu, volume.hu) and not np.array_equal(case.volume.hu, usual.volume.hu)
     assert case.label_map.values.sum() == 18
@@ -140,8 +141,9 @@ def test_a_missing_image_and_a_label_on_other_voxels_name_the_case(tmp_path):
     store = made_store(tmp_path, 1)
     store.register([StoredImage("gone", "gone.nii", patient="p")])
     commit(store, "gone", made_ct(0)[1])
-    with pytest.raises(InputError, match="the image gone is not in"):
-        case_files_of(store, labelled_cases(store), in_folder(tmp_path / "images"))
+    files = case_files_of(store, labelled_cases(store), InFolder(tmp_path / "images"))
+    with pytest.raises(InputError, match=r"gone: the image gone is not in .* flag the case to leave it out"):
+        next(file for file, case in zip(files, labelled_cases(store), strict=True) if case.image_id == "gone").load()
     commit(store, "ct 000", np.ones((4, 4, 4), np.uint8))
     case = next(each for each in labelled_cases(store) if each.image_id == "ct 000")
     with pytest.raises(InputError, match=r"ct 000: .*voxels.*flag the case to leave it out"):
@@ -154,7 +156,7 @@ def test_another_store_is_noticed_by_the_hash_of_a_version(tmp_path):
     other = LabelStore(tmp_path / "other")
     add_case(other, tmp_path / "two", 0, values=np.minimum(made_ct(0)[1], 1))
     with pytest.raises(InputError, match="give the store that the training was started with"):
-        case_files_of(other, [case], in_folder(tmp_path / "two" / "images"))
+        case_files_of(other, [case], InFolder(tmp_path / "two" / "images"))
 
 
 def test_patients_are_known_by_a_hash_of_their_name_else_of_the_study_else_of_the_image():
@@ -170,6 +172,6 @@ def test_cases_are_files_that_other_processes_can_read(tmp_path):
     import pickle
 
     store = made_store(tmp_path, 1)
-    (file,) = case_files_of(store, labelled_cases(store), in_folder(tmp_path / "images"))
+    (file,) = case_files_of(store, labelled_cases(store), InFolder(tmp_path / "images"))
     (case,) = pickle.loads(pickle.dumps(file)).load()
     assert case.label_map.values.any()

@@ -5,11 +5,12 @@ import json
 import pytest
 from made_loop import damaged, good_release, made_registry, made_store
 from renalct.core.errors import InputError
+from renalct.learning.image_source import InFolder
 from renalct.learning.loop.candidate_version import Judge, judge_release
 from renalct.learning.loop.frozen import FreezeSettings, freeze
 from renalct.learning.loop.gate import Compared, Comparison, GateSettings, Verdict, decide
 from renalct.learning.loop.gate_scores import FALSE_MASSES, SENSITIVITY, CaseScore, mean_numbers, score_release
-from renalct.learning.loop.labelled_cases import case_files_of, in_folder, labelled_cases
+from renalct.learning.loop.labelled_cases import case_files_of, labelled_cases
 from renalct.learning.loop.registry import Registry
 from renalct.models.release import load_release, save_release
 
@@ -166,7 +167,7 @@ def judged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gate")
     store = made_store(folder, 6)
     frozen = freeze(labelled_cases(store), FreezeSettings(least_patients=4))
-    files = case_files_of(store, frozen.cases, in_folder(folder / "images"))
+    files = case_files_of(store, frozen.cases, InFolder(folder / "images"))
     return frozen, tuple(zip(frozen.cases, files, strict=True))
 
 

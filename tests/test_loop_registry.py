@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_loop import RECIPE, made_registry
 from renalct.core.errors import InputError, OutputError, ReleaseError
-from renalct.learning.loop.durable import locked
+from renalct.formats.durable import locked
 from renalct.learning.loop.registry import Registry
 from renalct.models.release import holds_release, load_release, random_release, save_release
 

@@ -24,11 +24,13 @@ from made_loop import (
 )
 from renalct.core.errors import InputError, OutputError
 from renalct.core.labels import Structure
-from renalct.learning.loop.durable import locked
+from renalct.formats.durable import locked
+from renalct.learning.image_source import InFolder
 from renalct.learning.loop.frozen import FrozenSet, keep_frozen, read_frozen
 from renalct.learning.loop.gate import GateSettings
-from renalct.learning.loop.labelled_cases import in_folder, labelled_cases
+from renalct.learning.loop.labelled_cases import labelled_cases
 from renalct.learning.loop.loop_status import LoopState, read_status
+from renalct.learning.loop.registry import Registry
 from renalct.learning.loop.retrain import Loop, Unfinished, refuse_frozen_files, retrain, unfinished
 from renalct.learning.loop.run_inputs import (
     WARM_LEARNING_RATE,
@@ -81,6 +83,17 @@ def test_a_training_ends_in_a_version_with_its_decision_and_its_lineage(retraine
     assert {m.data for m in card.metrics} == {"patients of the frozen validation set"}
     assert "tumor Dice" in {m.name for m in card.metrics} and "measured on 3 other patients" in card.trained_on
     assert read_inputs(loop.registry.place("v0002")).cases == tuple(trained)
+
+
+def test_the_release_that_was_used_before_is_what_candidates_start_from_and_are_compared_with(tmp_path):
+    own = save_release(good_release(), tmp_path / "own").digest
+    store, registry = made_store(tmp_path, 7), Registry(tmp_path / "registry")
+    loop = Loop(store, registry, InFolder(tmp_path / "images"), RetrainSettings(steps=1), first=tmp_path / "own")
+    found = retrain(loop)
+    assert found.version.name == "v0002" and read_inputs(registry.place("v0002")).parent == "v0001"
+    assert registry.version("v0001").digest == own == found.decision.against_digest
+    assert load_release(registry.release_of("v0002")).card.parent == own
+    retrain(replace(loop, first=tmp_path / "gone"))  # nobody asks for it any more
 
 
 def test_no_file_of_a_frozen_patient_is_prepared_or_read_for_training(retrained):
@@ -262,7 +275,7 @@ def test_labels_of_approved_cases_alone_are_trained_on_by_setting(tmp_path):
 
 def test_without_approved_cases_there_is_no_frozen_set_and_so_no_training(tmp_path):
     store = made_store(tmp_path, 6, approved=False)
-    loop = Loop(store, made_registry(tmp_path), in_folder(tmp_path / "images"), RetrainSettings(steps=1))
+    loop = Loop(store, made_registry(tmp_path), InFolder(tmp_path / "images"), RetrainSettings(steps=1))
     with pytest.raises(InputError, match="too few to freeze"):
         retrain(loop)
     assert retrain(replace(loop, frozen_states=(CaseState.SUBMITTED,))) is not None
@@ -360,7 +373,7 @@ def test_kidney_only_cases_do_not_lower_the_recall_of_tumors_unless_they_are_tak
         for seed in range(100, 108) if unseen is not None else ():
             add_case(store, folder, seed, values=kidneys_alone(seed), unseen=unseen)
         settings = RetrainSettings(steps=60, learning_rate=0.01)
-        version = retrain(Loop(store, registry, in_folder(folder / "images"), settings)).version
+        version = retrain(Loop(store, registry, InFolder(folder / "images"), settings)).version
         recalls[arm] = recalls_of(load_release(registry.release_of(version.name)), range(6))[0]
     assert recalls["not assessed"] > recalls["left out"] - 0.08, recalls
     assert recalls["as absent"] < recalls["not assessed"] - 0.08, recalls

@@ -94,3 +94,13 @@ def test_labels_stored_as_fractions_of_whole_numbers_are_read(tmp_path):
     values[1, 1, 1] = 3.0
     found = read_label_map(save(tmp_path / "x.nii", values)).values
     assert found.dtype == np.uint8 and found[1, 1, 1] == 3 and np.count_nonzero(found) == 1
+
+
+def test_labels_that_a_scale_has_rounded_are_read_and_halves_are_not(tmp_path):
+    values = np.zeros((3, 3, 3), np.float32)
+    values[1, 1, 1] = 3 * np.float32(1 + 1e-6)
+    assert read_label_map(save(tmp_path / "x.nii", values)).values[1, 1, 1] == 3
+    for wrong in (2.5, 0.999, -0.5, 4.5, np.nan, np.inf):
+        values[0, 0, 0] = wrong
+        with pytest.raises(LabelError, match="label values are whole numbers from 0 to 4"):
+            read_label_map(save(tmp_path / "y.nii", values))

@@ -109,5 +109,15 @@ def test_a_given_folder_is_left_as_it_was_on_an_error(tmp_path):
 
 def test_a_file_in_the_place_of_a_given_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("x")
-    with pytest.raises(OutputError, match="cannot be written"), filled_folder(tmp_path / "out"):
-        pass
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("out", "link"):
+        with pytest.raises(OutputError, match="is not a folder"), filled_folder(tmp_path / name):
+            pass
+
+
+def test_a_given_folder_may_be_a_link_to_one(tmp_path):
+    (tmp_path / "place").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "place")
+    with filled_folder(tmp_path / "out") as folder:
+        (folder / "report.json").write_text("new")
+    assert names(tmp_path / "place") == ["report.json"]

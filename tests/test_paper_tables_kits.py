@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 from made_evaluation import LEFT_MASS, RIGHT_MASS, label_map, record, three_patients
 from renalct.core.grid import Box
+from renalct.metrics.case import evaluate_case
 from renalct.metrics.evaluated import Evaluated, ReaderScores
 from renalct.metrics.paper_tables_kits import halves, region_table, size_table, slice_table, solitary_tumors
+from renalct.metrics.scores import ScoreSettings
 from renalct.metrics.tables import Number, cell_text
 
 EMPTY = Evaluated("no data", "a system", ())
@@ -39,6 +41,30 @@ def test_a_solitary_tumor_is_one_tumor_whatever_the_cysts():
     assert found[0].volume_ml == pytest.approx(4 * 4 * 4 * 16 / 1000) and found[0].dice == 1.0
     two = label_map((RIGHT_MASS, 2), (LEFT_MASS, 2))
     assert solitary_tumors(Evaluated("d", "s", (record("x", two, two),))) == ()
+
+
+def test_a_cyst_that_touches_a_tumor_is_neither_counted_nor_measured_with_it():
+    # 4 x 4 x 4 voxels of tumor beside 8 x 4 x 4 of cyst: one domain of mass that is mostly cyst, and one tumor
+    beside = Box((50, 6, 4), (58, 10, 8))
+    both = label_map((RIGHT_MASS, 2), (beside, 3))
+    assert RIGHT_MASS.stop[0] == beside.start[0]
+    (found,) = solitary_tumors(Evaluated("d", "s", (record("x", both, both),)))
+    assert found.volume_ml == pytest.approx(4 * 4 * 4 * 16 / 1000)
+
+
+def test_two_tumors_that_a_cyst_joins_are_two():
+    joined = label_map((RIGHT_MASS, 2), (Box((50, 6, 4), (54, 10, 8)), 3), (Box((54, 6, 4), (58, 10, 8)), 2))
+    each = record("x", joined, joined)
+    assert len(each.scores.references) == 1 and solitary_tumors(Evaluated("d", "s", (each,))) == ()
+
+
+def test_a_crumb_under_the_smallest_diameter_is_no_second_tumor():
+    crumb = Box((30, 6, 4), (31, 7, 5))  # a voxel of 16 mm3: 3.1 mm
+    values = label_map((RIGHT_MASS, 2), (crumb, 2))
+    for least_mm, tumors in ((3.0, 2), (4.0, 1)):
+        settings = ScoreSettings(min_reference_diameter_mm=least_mm)
+        scores = evaluate_case(values, values, case="x", patient="x", settings=settings)
+        assert len(scores.tumors_ml) == tumors
 
 
 def of_sizes(*widths):

@@ -7,7 +7,8 @@ import pytest
 from renalct.core.errors import RecipeError
 from renalct.core.grid import Box, Grid
 from renalct.core.volume import CTVolume, Mask
-from renalct.models.prepare import field_grid, grown_mm, mask_on, measure_scale, mirrored, prepare, prepare_slab
+from renalct.imaging.resample import mirrored
+from renalct.models.prepare import field_grid, grown_mm, mask_on, measure_scale, prepare, prepare_slab
 from renalct.models.recipe import Geometry, Intensity, Masking, Normalization, Resize
 from renalct.models.recipes import recipe_named
 from shapes import grid_of, mask_of
@@ -182,3 +183,14 @@ def test_a_slab_comes_with_its_neighbors(start, stop, seen):
     native = stage(slice_wise=True, neighbors=1)
     found = prepare_slab(volume, volume.grid, Box((0, 0, start), (1, 1, stop)), native)
     assert np.allclose(100 + 200 * found.ravel(), np.asarray(seen) * 100)
+
+
+@pytest.mark.parametrize(("cubic", "hu"), [(True, 100.0), (False, 50.0)])
+def test_a_spline_keeps_the_values_that_it_passes_through_and_linear_averages_over_a_coarser_voxel(cubic, hu):
+    # one slice of nine has 100 HU, the others 0; of a grid of every second slice the middle one lies on it
+    values = np.zeros((4, 4, 9))
+    values[..., 4] = 100
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[:3, 3] = grid_of((4, 4, 9), (1.0, 1.0, 1.0)).to_patient((0, 0, 0))
+    seen = prepare(volume_of(values), Grid((4, 4, 5), affine), stage(spacing_mm=(1.0, 1.0, 2.0), cubic=cubic))
+    np.testing.assert_allclose(seen[0, ..., 2] * 200 + 100, hu, atol=1e-3)  # the window is -100 to 300 HU

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from renalct.core.errors import GeometryError
 from renalct.core.grid import Box, Grid
 from renalct.imaging.resample import Interpolation, resample
+from scipy import ndimage
 
 
 def ramp(grid: Grid) -> np.ndarray:
@@ -99,3 +100,34 @@ def test_a_cut_box_gives_the_same_values_as_the_whole():
     values = np.random.default_rng(1).normal(size=grid.shape).astype(np.float32)
     box = Box((3, 2, 4), (9, 10, 11))
     np.testing.assert_allclose(resample(values, grid, grid.cropped(box)), values[box.slices], atol=1e-6)
+
+
+def grids_along(count, spacing_mm, first_mm):
+    """A grid of 9 x `count` x 1 voxels of 1 mm, and one that looks at its middle axis at another spacing."""
+    affine = np.diag([1.0, spacing_mm, 1.0, 1.0])
+    affine[1, 3] = first_mm
+    wanted = int((count - 1 - first_mm) // spacing_mm) + 1
+    return Grid((9, count, 1), np.eye(4)), Grid((9, wanted, 1), affine)
+
+
+@pytest.mark.parametrize(
+    ("count", "spacing_mm", "first_mm"),
+    [(60, 0.7, 0.0), (60, 1.99, 0.3), (7, 0.31, 0.2), (2, 0.4, 0.1), (60, 0.9, 25.2)],
+)
+def test_cubic_interpolation_is_the_spline_of_scipy(count, spacing_mm, first_mm):
+    values = np.random.default_rng(count).normal(0, 100, (9, count, 1))
+    source, target = grids_along(count, spacing_mm, first_mm)
+    ours = resample(values, source, target, order=Interpolation.CUBIC)
+    at = first_mm + spacing_mm * np.arange(target.shape[1])
+    theirs = np.stack([ndimage.map_coordinates(row[:, 0], [at], order=3, mode="mirror") for row in values])
+    np.testing.assert_allclose(ours[..., 0], theirs, atol=1e-3)  # of 100 HU: the reach of 12 voxels, and float32
+
+
+def test_cubic_interpolation_passes_through_the_values_and_keeps_a_constant_one():
+    values = np.random.default_rng(1).normal(0, 100, (5, 6, 7)).astype(np.float32)
+    grid = Grid((5, 6, 7), np.eye(4))
+    np.testing.assert_allclose(resample(values, grid, grid, order=Interpolation.CUBIC), values, atol=1e-3)
+    one = Grid((1, 6, 7), np.eye(4))  # an axis of one voxel
+    finer = one.with_spacing(0.5)
+    found = resample(np.full((1, 6, 7), 40.0), one, finer, order=Interpolation.CUBIC)
+    np.testing.assert_allclose(found, 40.0, atol=1e-4)

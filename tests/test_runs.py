@@ -1,14 +1,17 @@
 """One study, one outcome: its results or a reason, and a status that programs can act on."""
 
+import errno
 import json
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pydicom
 import pytest
-from renalct.core.errors import ErrorCode, InputError, ReleaseError, TransferError
+from renalct.core.errors import ErrorCode, InputError, OutputError, ReleaseError, TransferError
 from renalct.formats.dicom.rules import Rules
+from renalct.runs import analysis
 from renalct.runs.analysis import analyse_study
 from renalct.runs.finishing import send_results
 from renalct.runs.status import (
@@ -307,6 +310,40 @@ def test_a_run_hides_the_path_of_what_was_given_but_no_word_of_the_trade():
         run = StudyRun(source=Path(source))
         run.failure = ReleaseError("cannot read /data/doe_john.nii, nor doe_john.nii, in a series")
         assert run.status().reason == told
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_in_the_middle_of_a_study_is_said_as_such(cascade, studies, tmp_path, number, monkeypatch):
+    def full(*_, **__):
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError as error:
+            raise OSError("failed to write") from error  # as pydicom does, without the number
+
+    monkeypatch.setattr(analysis, "write_results", full)
+    one = analyse_study(studies["kidneys"], tmp_path / "one", cascade=cascade, settings=SETTINGS)
+    (other,) = analyse_studies(studies["kidneys"], tmp_path / "other", steps=full, cascade=cascade, settings=SETTINGS)
+    for status in (one, other):
+        assert (status.outcome, status.code, status.exit_code) == (Outcome.FAILED, ErrorCode.NO_SPACE, 2)
+        assert "no space is left" in status.reason and status.files == ()
+
+
+def test_the_input_is_never_the_place_of_the_results(cascade, studies, tmp_path):
+    (tmp_path / "in").symlink_to(studies["kidneys"])
+    for place in (studies["kidneys"], tmp_path / "in"):
+        with pytest.raises(OutputError, match="the output folder is the input"):
+            analyse_studies(place, studies["kidneys"], steps=by_cascade(cascade), cascade=cascade, settings=SETTINGS)
+    assert not (studies["kidneys"] / "status.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["Doe Jane", "Doe\nJane", "Doe'Jane", "Doe\\Jane", "Doe\0Jane", "Doe\udcffJane", "D" * 300]
+)
+def test_no_sentence_repeats_the_path_of_the_input_however_it_is_written(cascade, tmp_path, name):
+    (status,) = analyse_studies(tmp_path / name, tmp_path / "out", steps=None, cascade=cascade, settings=SETTINGS)
+    assert (status.code, status.outcome) == (ErrorCode.NO_INPUT, Outcome.REFUSED)
+    assert "Jane" not in status.reason and "DDD" not in status.reason and str(tmp_path) not in status.reason
+    assert analyse_study(tmp_path / name, tmp_path / "o", cascade=cascade, settings=SETTINGS).code == ErrorCode.NO_INPUT
 
 
 def test_rules_that_no_series_meets_refuse_the_study(cascade, studies, tmp_path):

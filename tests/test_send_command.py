@@ -109,6 +109,7 @@ def test_only_the_destinations_that_are_named_get_it(result, queue, tmp_path, ca
         (["RESULT", "--to", "A@h:1", "--wait", "-1"], "0 seconds or more"),
         (["RESULT", "--to", "A@h:1", "--give-up-after", "0"], "more than 0"),
         (["NOTHING", "--to", "A@h:1"], "there is no file or folder"),
+        (["x" * 300, "--to", "A@h:1"], "what was given as number 1 cannot be looked at (File name too long)"),
         (["NOTE", "--to", "A@h:1"], "note.txt cannot be read as a DICOM file; only DICOM objects can be sent"),
         (["--list"], "there is no queue in"),
     ],
@@ -119,6 +120,11 @@ def test_what_cannot_work_is_refused_before_anything_is_queued(words, problem, r
     assert send(*(places.get(word, word) for word in words), "--queue", queue) == 2
     assert problem in capsys.readouterr().err
     assert not queue.exists() or Outbox(queue).counts() == ()
+
+
+def test_what_the_system_refuses_is_no_bug_of_ours(tmp_path, capsys):
+    assert send("--list", "--queue", tmp_path / ("x" * 300)) == 2
+    assert "the system refuses a file or folder (File name too long); check the paths" in capsys.readouterr().err
 
 
 def test_many_objects_are_told_by_the_first_of_them(queue, tmp_path, capsys):

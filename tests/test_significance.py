@@ -206,6 +206,24 @@ def test_correlation_with_right_or_wrong_is_point_biserial():
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [
+        ((0.1, 0.5, 0.9), (0.2, 0.6, 0.7), 2 / 6),  # of six orders two are as far from chance: equal, and reversed
+        ((0.1, 0.5, 0.7, 0.9), (0.8, 0.6, 0.4, 0.2), 2 / 24),
+        ((0.1, 0.5, 0.9), (0.4, 0.4, 0.6), 4 / 6),  # the lone value is last or first in four of six orders
+        ((1.0, 2.0, 3.0, 4.0), (1.0, 3.0, 2.0, 4.0), 8 / 24),  # r 0.8: itself, three others like it or nearer, mirrored
+    ],
+)
+def test_the_rank_correlation_of_a_few_pairs_is_as_certain_as_the_number_of_orders_allows(first, second, p):
+    assert rank_correlation(first, second).p == pytest.approx(p)
+
+
+def test_the_rank_correlation_of_more_pairs_is_that_of_scipy():
+    x, y = np.random.default_rng(4).normal(size=(2, 9))
+    assert rank_correlation(x, y).p == stats.spearmanr(x, y).pvalue
+
+
 def test_rank_correlation_sees_any_rising_relation():
     x = np.arange(1.0, 11.0)
     assert rank_correlation(x, np.exp(x)).statistic == pytest.approx(1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from renalct import __version__
 from renalct.core.errors import RenalctError
+from renalct.core.nearest import did_you_mean
 
 COMMANDS = {
     "demo": "make a synthetic CT study, analyse it, and show what comes out; needs no data and no network",
@@ -34,6 +35,12 @@ COMMANDS = {
     "weights": "export the weights of a training run as a release, or show the card of one",
 }
 EXIT_BUG, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+_HINT = ", did you mean {}?"
+_OF_THE_SYSTEM = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
+    errno.ESTALE, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+"""What the system says of rights, space, names and disks: somebody else than us has to put it right."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,8 +49,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ").split()[0]
         options = [text for action in self._actions for text in action.option_strings]
-        near = difflib.get_close_matches(unknown, options, n=1) if message.startswith("unrecognized") else []
-        hint = f", did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(unknown, options, _HINT) if message.startswith("unrecognized") else ""
         self.exit(EXIT_USAGE, f"{self.prog}: {message}{hint}; see {self.prog} --help\n")
 
 
@@ -59,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"renalct {__version__}")
         return 0
     if words[0] not in COMMANDS:
-        near = difflib.get_close_matches(words[0], COMMANDS, n=1)
-        hint = f", did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(words[0], COMMANDS, _HINT)
         return _say(f"there is no command {words[0]!r}{hint}; see renalct --help", EXIT_USAGE)
     try:
         command = importlib.import_module(f"renalct.commands.{words[0]}")
@@ -89,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+            what = f"the system refuses a file or folder ({error.strerror}); check the paths, the rights and the space"
+            return _say(f"{what}, --debug tells which it is", EXIT_USAGE)
         kind = f"{type(error).__module__}.{type(error).__name__}"
         return _say(
             f"a bug in renalct ({kind}); run the command again with --debug and report what it prints", EXIT_BUG

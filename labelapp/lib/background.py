@@ -7,11 +7,11 @@ import threading
 import time
 from typing import Any
 
-from renalct.core.errors import RenalctError
 from renalct.learning.loop.auto_update import AutoSettings, due
 from renalct.learning.loop.retrain import Loop
 
-_EVERY_S = 30.0
+from lib.tasks import BY_ITSELF
+
 _logger = logging.getLogger(__name__)
 
 
@@ -21,19 +21,22 @@ class AutoUpdate(threading.Thread):
     def __init__(self, app: Any, model: str, loop: Loop, settings: AutoSettings) -> None:
         super().__init__(name="auto-update", daemon=True)
         self._app, self._model, self._loop, self._settings = app, model, loop, settings
+        self._said = ""
 
     def run(self) -> None:
         while True:
-            time.sleep(_EVERY_S)
+            time.sleep(self._settings.look_every_seconds)
             try:
                 self.look()
-            except RenalctError as error:
+            except Exception as error:  # a full disk today is no reason not to look tomorrow
                 _logger.warning("whether a training is due could not be told: %s", error)
 
     def look(self) -> bool:
-        """Whether a training was due, and is started."""
-        found = due(self._loop.store, self._loop.registry, self._loop.settings, self._settings, now=time.time())
+        """Whether a training was due, and is started. What changed since the last look is logged."""
+        found = due(self._loop, self._settings, now=time.time())
+        if found.why != self._said:
+            _logger.info("a training is %s: %s", "due" if found.due else "not due", found.why)
+            self._said = found.why
         if found.due:
-            _logger.info("a training is due: %s", found.why)
-            self._app.async_training(self._model)
+            self._app.async_training(self._model, {self._model: {BY_ITSELF: True}})
         return found.due

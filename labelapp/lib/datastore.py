@@ -18,6 +18,7 @@ from renalct.learning.ingestion import Submission
 from renalct.learning.store import SegmentationMeta
 
 from lib.failures import told_to_the_client
+from lib.uploads import under_its_own_name
 from lib.who import asking, refuse_unless_reviewer
 
 META = "segmentationMeta"
@@ -108,7 +109,8 @@ class DeskDatastore(Datastore):
         self.desk.images()
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        added = self.desk.source.add(image_id, Path(image_filename))
+        with under_its_own_name(Path(image_filename), "file") as file:
+            added = self.desk.source.add(image_id, file)
         self.desk.images()
         self.desk.store.record("image added", by=asking(image_info), image_id=added.image_id)
         return added.image_id
@@ -118,11 +120,9 @@ class DeskDatastore(Datastore):
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep a label as a new version; nothing is kept when it cannot be understood."""
-        with told_to_the_client():
+        with told_to_the_client(), under_its_own_name(Path(label_filename), "label") as file:
             self._submitted.set(
-                self.desk.hand_in(
-                    image_id, Path(label_filename), tag=str(label_tag), author=asking(label_info), info=label_info
-                )
+                self.desk.hand_in(image_id, file, tag=str(label_tag), author=asking(label_info), info=label_info)
             )
             if META in label_info:
                 self._review(image_id, DefaultLabelTag.FINAL.value, label_info)

@@ -11,7 +11,7 @@ from renalct.learning.archive.source import ImageArchive
 from renalct.learning.store import LabelStore
 
 
-def image_archive(studies: str, store: LabelStore, home: Path) -> ImageArchive:
+def image_archive(studies: str, store: LabelStore, cache: Path, *, most_bytes: int) -> ImageArchive:
     """The CT series of an archive, with user, password, token and cache folder from MONAI Label's own settings.
 
     MONAI_LABEL_DATASTORE_USERNAME and _PASSWORD (or MONAI_LABEL_DICOMWEB_USERNAME and _PASSWORD), or a bearer token
@@ -23,4 +23,4 @@ def image_archive(studies: str, store: LabelStore, home: Path) -> ImageArchive:
     password = settings.MONAI_LABEL_DATASTORE_PASSWORD or settings.MONAI_LABEL_DICOMWEB_PASSWORD
     folder = settings.MONAI_LABEL_DATASTORE_CACHE_PATH or settings.MONAI_LABEL_DICOMWEB_CACHE_PATH
     web = DicomWeb(WebSettings(studies, user=user, password=password, token=token))
-    return ImageArchive(web, store, SeriesCache(Path(folder) if folder else home.joinpath("images")))
+    return ImageArchive(web, store, SeriesCache(Path(folder) if folder else cache, most_bytes=most_bytes))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -9,6 +12,8 @@ from http import HTTPStatus
 from fastapi import HTTPException
 from monailabel.interfaces.exception import MONAILabelException
 from renalct.core.errors import InputError, OutputError, RenalctError, TransferError
+
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -29,3 +34,18 @@ def told_to_the_client() -> Iterator[None]:
         raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, detail=str(error)) from error
     except MONAILabelException as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, detail=error.msg) from error
+
+
+@contextmanager
+def told_in_the_log() -> Iterator[None]:
+    """Within it, what renalct refuses ends a process of its own, with the sentence as the last line of its log.
+
+    A client may wait for the same work in a thread of the server: there it becomes an answer.
+    """
+    try:
+        yield
+    except RenalctError as error:
+        if threading.current_thread() is not threading.main_thread():
+            raise
+        _logger.error(str(error))
+        sys.exit(error.exit_code)

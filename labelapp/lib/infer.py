@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from renalct.formats import nrrd_labels
 from renalct.formats.segment_names import SUSPECTED_NAMES, UNCERTAINTY_NAMES
 from renalct.learning.case_records import LABEL_VALUES
 from renalct.learning.label_answers import Answers, Asked
+
+from lib.uploads import under_its_own_name
 
 Answer = tuple[str, dict[str, Any]]
 BACKGROUND = "background"
@@ -42,11 +45,17 @@ class DeskModel(InferTask):
         return True
 
     def __call__(self, request: dict[str, Any]) -> Answer:
-        label_map, told = self._answer(self._asked(request))
+        label_map, told = self._answered(self._asked(request))
         handle, path = tempfile.mkstemp(suffix=nrrd_labels.SUFFIX)
         os.close(handle)
         nrrd_labels.write_label_map(label_map, Path(path))
         return path, told
+
+    def _answered(self, asked: Asked) -> tuple[LabelMap, dict[str, Any]]:
+        if asked.file is None:
+            return self._answer(asked)
+        with under_its_own_name(asked.file, "label") as file:
+            return self._answer(replace(asked, file=file))
 
 
 def models_of(answers: Answers, asked: Callable[[dict[str, Any]], Asked]) -> dict[str, InferTask]:

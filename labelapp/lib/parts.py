@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.datastore import DefaultLabelTag
 from renalct.core.errors import InputError
 from renalct.formats.study import open_study
 from renalct.learning.acquisition.scoring import Scorer
 from renalct.learning.case_desk import CaseDesk
 from renalct.learning.image_source import ImageFolder, ImageSource
-from renalct.learning.label_answers import Answers, Asked, read_answer
+from renalct.learning.label_answers import Answers, Asked
 from renalct.learning.label_home import take_over
 from renalct.learning.loop.registry import Registry
 from renalct.learning.loop.retrain import Loop
 from renalct.learning.model_desk import ModelDesk, Subject
-from renalct.learning.server_settings import ServerSettings, is_address, settings_of_conf
+from renalct.learning.server_settings import IMAGES, LABELS, MODELS, ServerSettings, is_address, settings_of_conf
 from renalct.learning.store import LabelStore
 from renalct.learning.users import UserFile
 from renalct.models.machine import Machine
 
 from lib.datastore import DeskDatastore
+from lib.uploads import under_its_own_name
 from lib.who import asking
 
 _logger = logging.getLogger(__name__)
@@ -62,35 +62,32 @@ class Parts:
             return Asked(Subject(image, lambda: self.desk.study(image)), image, client, request, sent)
         if not image or not Path(image).exists():
             raise InputError("there is no image of that name in this store; refresh the list of images")
-        study = open_study(Path(image))
+        with under_its_own_name(Path(image), "file") as file_sent:
+            study = open_study(file_sent)
         return Asked(Subject(f"{image}\n{Path(image).stat().st_mtime_ns}", lambda: study), "", client, request, sent)
-
-    def keep(self, request: dict[str, Any], file: str) -> None:
-        """Keep an answer as a pre-label of its image."""
-        tag = str(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value)
-        answer = read_answer(Path(file))
-        self.desk.keep_answer(str(request["image"]), answer, tag=tag, model=self.models.digest)
 
 
 def parts_of(studies: str, conf: Mapping[str, Any]) -> Parts:
     """The parts for a folder of images or the address of an archive, with the options of the command line."""
     settings = settings_of_conf(conf)
     home = settings.home(studies)
-    store = LabelStore(home.joinpath("labels"))
-    desk = CaseDesk(store, _source(studies, store, home), settings=settings.desk)
-    registry = Registry(home.joinpath("models"))
+    store = LabelStore(home.joinpath(LABELS))
+    desk = CaseDesk(store, _source(studies, store, settings), settings=settings.desk)
+    registry = Registry(home.joinpath(MODELS))
     models = ModelDesk(registry, release=settings.release, device=settings.device)
-    loop = Loop(store, registry, desk.source.viewable, machine=Machine(device=settings.device), by="server")
+    machine = Machine(device=settings.device)
+    loop = Loop(store, registry, desk.source.files, first=settings.release, machine=machine, by="server")
     users = UserFile(settings.users) if settings.users else None
     return Parts(studies, settings, desk, DeskDatastore(desk), models, Answers(desk, models), loop, users)
 
 
-def _source(studies: str, store: LabelStore, home: Path) -> ImageSource:
+def _source(studies: str, store: LabelStore, settings: ServerSettings) -> ImageSource:
+    cache = settings.home(studies).joinpath(IMAGES)
     if not is_address(studies):
-        return ImageFolder(Path(studies), cache=home.joinpath("images"))
+        return ImageFolder(Path(studies), cache=cache)
     from lib.dicomweb import image_archive  # loads a client that a folder does not need
 
-    return image_archive(studies, store, home)
+    return image_archive(studies, store, cache, most_bytes=settings.image_cache_bytes)
 
 
 SCORERS: tuple[tuple[str, Scorer], ...] = tuple((scorer.name.lower(), scorer) for scorer in Scorer)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.train import TrainTask
-from renalct.core.errors import RenalctError
 from renalct.learning.acquisition.scoring import Scorer, missing_scores, score_missing
 from renalct.learning.case_desk import CaseDesk
-from renalct.learning.loop.loop_status import LoopStatus, read_status
+from renalct.learning.loop.auto_update import AutoSettings, update_if_due
+from renalct.learning.loop.loop_status import read_status
 from renalct.learning.loop.retrain import Loop, retrain
 from renalct.learning.loop_requests import (
+    SpokenStatus,
     about_unfinished,
     settings_of,
-    status_line,
     training_options,
     training_record,
 )
 from renalct.learning.model_desk import ModelDesk
+from renalct.learning.pre_labels import PreLabel, pre_label, wanted_of
+
+from lib.failures import told_in_the_log
+
+BY_ITSELF = "by_itself"
+"""In a request: train only if it is time, as several servers of one folder may ask at once."""
 
 _logger = logging.getLogger(__name__)
 
@@ -33,9 +37,9 @@ _logger = logging.getLogger(__name__)
 class Retraining(TrainTask):
     """A training on the labels of the store, judged by the gate, and published when it is better."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, auto: AutoSettings | None = None) -> None:
         super().__init__("Train on the labels, compare with the published release, publish what is better.")
-        self._loop = loop
+        self._loop, self._auto = loop, auto
 
     def config(self) -> dict[str, Any]:
         return training_options()
@@ -45,12 +49,14 @@ class Retraining(TrainTask):
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """How the training ended. What it logs is shown to whoever asks for its status; a failure's sentence last."""
-        try:
+        with told_in_the_log():
+            if self._auto is not None and request.get(BY_ITSELF):
+                found, trained = update_if_due(self._loop, self._auto, tell=SpokenStatus(_logger.info))
+                if trained is None:
+                    _logger.info(found.why)
+                return self.stats()
             loop = replace(self._loop, settings=settings_of(request), by=str(request.get("client_id") or self._loop.by))
-            retrain(loop, tell=_Lines(), about=about_unfinished(request))
-        except RenalctError as error:
-            _logger.error(str(error))
-            sys.exit(error.exit_code)
+            retrain(loop, tell=SpokenStatus(_logger.info), about=about_unfinished(request))
         return self.stats()
 
 
@@ -84,21 +90,18 @@ class Scoring(ScoringMethod):
 
 
 class AnswersForMany(BatchInferTask):
-    """MONAI Label's own, told when there is no GPU: without it the stock default divides by the number of GPUs."""
+    """Pre-labels by the live release for many images, one after the other: networks use all of the machine."""
+
+    def __init__(self, desk: CaseDesk, models: ModelDesk) -> None:
+        self._desk, self._models = desk, models
 
     def __call__(self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., Any]) -> dict[str, Any]:
-        many = bool(request.get("multi_gpu", True)) and torch.cuda.is_available()
-        return super().__call__({**request, "multi_gpu": many}, datastore, infer)
+        """What became of each image; told as it happens to whoever asks for the status."""
+        with told_in_the_log():
+            done = pre_label(self._desk, self._models, wanted_of(request), tell=_tell_pre_label)
+        return {each.image_id: {"outcome": each.outcome} for each in done}
 
 
-class _Lines:
-    """Logs what changed of a status."""
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, status: LoopStatus) -> None:
-        line = status_line(status)
-        if line != self._last:
-            _logger.info(line)
-            self._last = line
+def _tell_pre_label(found: PreLabel, done: int, of: int) -> None:
+    level = logging.INFO if found.there else logging.WARNING
+    _logger.log(level, "%d/%d %s: %s", done, of, found.image_id, found.outcome)

@@ -15,14 +15,15 @@ from typing import Any
 from renalct import __version__
 from renalct.core.errors import InputError, OutputError
 from renalct.formats.dicom.deidentify_values import Deidentification
+from renalct.formats.durable import locked, sync_folder, sync_tree, write_durably
 from renalct.formats.output_folder import write_refused
-from renalct.learning.loop.durable import locked, sync_folder, sync_tree, write_durably
 from renalct.runs.status import STATUS, Outcome, StudyStatus, read_status, write_status
 
 SCHEMA_VERSION = 1
 _CARD, _STUDIES, _WORK, _LOCK = "cohort.json", "studies", ".work", ".lock"
 _KEPT_OF_A_REPORT = frozenset({STATUS, "report.json"})
 _TRIES = 2
+_MOST_MINUTES = 7 * 24 * 60
 
 
 class Kept(Enum):
@@ -44,6 +45,12 @@ class CohortSettings:
     kept: Kept = Kept.ALL
     deidentification: Deidentification | None = field(default=None, repr=False)
     minutes: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes <= _MOST_MINUTES:
+            raise InputError(
+                f"a study may take {self.minutes:g} minutes; give more than 0, and {_MOST_MINUTES} at most"
+            )
 
     def describe(self, release_digest: str) -> dict[str, Any]:
         """What must be the same when the same folder is gone on with."""

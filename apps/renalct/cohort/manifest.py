@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import json
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from renalct.core.errors import ErrorCode, InputError
+from renalct.core.nearest import did_you_mean
 
 _COLUMNS = ("study", "id", "series")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -71,14 +71,18 @@ def read_manifest(path: Path) -> tuple[ManifestRow, ...]:
 def _row(values: dict[str, Any], folder: Path) -> ManifestRow:
     unknown = [key for key in values if key not in _COLUMNS]
     if unknown:
-        near = difflib.get_close_matches(str(unknown[0]), _COLUMNS, n=1)
-        hint = f", did you mean {near[0]!r}" if near else f"; the columns are {', '.join(_COLUMNS)}"
+        near = did_you_mean(str(unknown[0]), _COLUMNS, ", did you mean {!r}")
+        hint = near or f"; the columns are {', '.join(_COLUMNS)}"
         raise ValueError(f"has a column {unknown[0]!r} that is not known{hint}")
     texts = {key: str(values.get(key) or "").strip() for key in _COLUMNS}
     if not texts["study"]:
         raise ValueError("names no study")
-    study = (folder / texts["study"]).resolve()
-    if not study.exists():
+    try:
+        study = (folder / texts["study"]).resolve()
+        is_there = study.exists()
+    except (OSError, ValueError) as error:  # no permission, too long, a zero byte
+        raise ValueError("names a study that cannot be looked at; check its path and the rights to it") from error
+    if not is_there:
         raise ValueError("names a study that is not there")
     if texts["series"] and not _UID.fullmatch(texts["series"]):
         raise ValueError("names a series that is no UID")
@@ -97,8 +101,11 @@ def _csv_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(text.splitlines(), restkey="more values than columns")
     if "study" not in (reader.fieldnames or ()):
         raise InputError(f"the manifest {path} has no column 'study' in its first line; name the columns there")
-    for values in reader:
-        yield reader.line_num, values
+    try:
+        for values in reader:
+            yield reader.line_num, values
+    except csv.Error as error:
+        raise InputError(f"the manifest {path} is no CSV behind line {reader.line_num} ({error})") from error
 
 
 def _json_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -107,7 +114,7 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             values = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             raise InputError(f"line {line} of the manifest {path} is no JSON object; give one a line")

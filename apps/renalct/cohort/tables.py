@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from renalct.cohort.home import CohortFolder
 from renalct.core.errors import InputError, OutputError
 from renalct.core.labels import KNOWN_CLASSES
-from renalct.learning.loop.durable import sync_folder
+from renalct.formats.durable import sync_folder
 from renalct.runs.status import StudyStatus, read_status
 
 _TEXT, _NUMBER, _COUNT, _FLAGS = pa.string(), pa.float64(), pa.int64(), pa.list_(pa.string())

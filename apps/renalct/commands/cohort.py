@@ -26,6 +26,7 @@ from renalct.cohort.engine import EngineSettings, run_studies
 from renalct.cohort.home import CohortFolder, CohortSettings, Kept
 from renalct.cohort.manifest import read_manifest
 from renalct.commands.deidentify import CLEAN_DESCRIPTORS_HELP, SHIFT_DATES_HELP, deidentification
+from renalct.commands.finite_numbers import number
 from renalct.core.errors import InputError
 from renalct.runs.status import Outcome
 
@@ -43,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda")
     parser.add_argument("--workers", type=int, metavar="N", help="studies at a time (default: one per --threads cores)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each worker (2)")
-    parser.add_argument("--gpus", type=float, metavar="N", help="GPUs of each worker, also 0.5 (default: 1 with cuda)")
+    parser.add_argument("--gpus", type=number, metavar="N", help="GPUs of each worker, also 0.5 (default: 1 with cuda)")
     parser.add_argument("--address", default="", metavar="ADDRESS", help="a Ray cluster (default: this machine alone)")
     parser.add_argument("--write", choices=[kept.value for kept in Kept], default="all", help="what to keep per study")
-    parser.add_argument("--minutes", type=float, default=60.0, metavar="M", help="most minutes for a study (60)")
+    parser.add_argument("--minutes", type=number, default=60.0, metavar="M", help="most minutes for a study (60)")
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed at an earlier start")
     parser.add_argument("--deidentify", action="store_true", help="analyse de-identified copies, and nothing else")
     parser.add_argument("--key", metavar="FILE", type=Path, help="with --deidentify: the secret key; made if missing")

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from renalct.commands.train_options import machine_of
 from renalct.core.errors import InputError
+from renalct.formats.dicom.web import WebSettings
+from renalct.learning.archive.fetching import FetchedImages
+from renalct.learning.image_source import InFolder, Locate
 from renalct.learning.loop.frozen import FreezeSettings
 from renalct.learning.loop.gate import GateSettings
-from renalct.learning.loop.labelled_cases import REVIEWED, TRAINABLE, in_folder
+from renalct.learning.loop.labelled_cases import REVIEWED, TRAINABLE
 from renalct.learning.loop.loop_status import LoopStatus
 from renalct.learning.loop.registry import Registry
 from renalct.learning.loop.retrain import Loop
 from renalct.learning.loop.run_inputs import RetrainSettings, Start
+from renalct.learning.server_settings import IMAGES, is_address
 from renalct.learning.store import CaseState, LabelStore
 from renalct.models.cases import CaseFile, case_files
 from renalct.models.run_plan import TRACKERS
 
+_VARIABLES = "MONAI_LABEL_DATASTORE_"
 _GATE, _FREEZE = GateSettings(), FreezeSettings()
 _STATES = [state.value for state in TRAINABLE]
 _SAY_EVERY_SECONDS = 15.0
@@ -28,7 +34,33 @@ _SAY_EVERY_SECONDS = 15.0
 
 def add_store_options(parser: argparse.ArgumentParser) -> None:
     """Where the images are."""
-    parser.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="the folder that holds the images")
+    add_image_options(parser, required=True)
+
+
+def add_image_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, required: bool) -> None:
+    """The folder or the archive of the images, and where those of an archive are kept."""
+    parser.add_argument(
+        "--images", required=required, metavar="FOLDER_OR_ADDRESS",
+        help="the folder that holds the images, or the address of their archive, as in https://archive/dicom-web",
+    )  # fmt: skip
+    parser.add_argument(
+        "--image-cache", type=Path, metavar="FOLDER",
+        help="where images of an archive are kept once they are fetched (images, beside STORE)",
+    )  # fmt: skip
+
+
+def locate_of(arguments: argparse.Namespace, store: Path) -> Locate:
+    """Finds the images that the options name; those of an archive are fetched when they are needed.
+
+    Who asks an archive is said by the variables that the label server reads, too: MONAI_LABEL_DATASTORE_USERNAME and
+    _PASSWORD, or MONAI_LABEL_DATASTORE_API_KEY.
+    """
+    images: str = arguments.images
+    if not is_address(images):
+        return InFolder(Path(images))
+    token, user, password = (os.environ.get(f"{_VARIABLES}{name}", "") for name in ("API_KEY", "USERNAME", "PASSWORD"))
+    settings = WebSettings(images, token=token) if token else WebSettings(images, user=user, password=password)
+    return FetchedImages(settings, arguments.image_cache or store.resolve().with_name(IMAGES))
 
 
 def add_name_option(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +140,7 @@ def judging_loop(arguments: argparse.Namespace, store: Path) -> Loop:
     return Loop(
         store=opened(store),
         registry=Registry(arguments.registry),
-        locate=in_folder(arguments.images),
+        locate=locate_of(arguments, store),
         gate=gate_of(arguments),
         freezing=FreezeSettings(arguments.frozen_share, arguments.least_frozen, arguments.most_frozen),
         frozen_states=_states(arguments.frozen_state, REVIEWED),

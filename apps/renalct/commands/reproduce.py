@@ -9,13 +9,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from renalct.commands.loop_options import StatusLines, opened
+from renalct.commands.loop_options import StatusLines, add_image_options, locate_of, opened
 from renalct.commands.train import train_and_export
 from renalct.commands.train_data import given_data
 from renalct.commands.train_options import add_data_options, add_machine_options, machine_of
 from renalct.core.errors import InputError, OutputError, ReleaseError
 from renalct.learning.loop.again import registry_and_version, train_again
-from renalct.learning.loop.labelled_cases import in_folder
 from renalct.learning.loop.retrain import Loop
 from renalct.models.cases import case_files
 from renalct.models.lineage import Lineage, code_version, environment
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     store = parser.add_argument_group("label store", "of a version that renalct retrain made; --data are its --replay")
     store.add_argument("--store", type=Path, metavar="STORE", help="the folder of the label store")
-    store.add_argument("--images", type=Path, metavar="FOLDER", help="the folder that holds its images")
+    add_image_options(store, required=False)
     add_machine_options(parser)
 
 
@@ -87,12 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _from_store(arguments: argparse.Namespace, release: Release, lineage: Lineage) -> int:
     """Train a version of a registry again from the labels that it was trained on."""
     if not arguments.images:
-        raise InputError("give the folder of the images of the label store by --images")
+        raise InputError("give the folder or the archive of the images of the label store by --images")
     registry, name = registry_and_version(arguments.release)
     loop = Loop(
         opened(arguments.store),
         registry,
-        in_folder(arguments.images),
+        locate_of(arguments, arguments.store),
         replay=tuple(file for folder in arguments.data for file in case_files(folder)),
         machine=machine_of(arguments),
         workers=arguments.workers,

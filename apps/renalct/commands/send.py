@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from renalct.commands.finite_numbers import number
 from renalct.commands.stopping import stop_asked
 from renalct.core.errors import InputError, TransferError
 from renalct.delivery.destinations import read_destinations
@@ -50,10 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", metavar="FOLDER", type=Path, help="where the queue is (default: one of this user)")
     parser.add_argument("--again", action="store_true", help="send what was delivered before once more")
     parser.add_argument(
-        "--wait", type=float, default=60.0, metavar="SECONDS", help="try again for so long what fails for now (60)"
+        "--wait", type=number, default=60.0, metavar="SECONDS", help="try again for so long what fails for now (60)"
     )
     parser.add_argument(
-        "--give-up-after", type=float, default=_USUAL.give_up_after_s / 3600, metavar="HOURS",
+        "--give-up-after", type=number, default=_USUAL.give_up_after_s / 3600, metavar="HOURS",
         help="what is in the queue for longer becomes a dead letter (168)",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show the queue and its dead letters, and send nothing")

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from renalct.commands.finite_numbers import number
 from renalct.commands.stopping import stop_asked
 from renalct.core.errors import InputError
 from renalct.delivery.destinations import read_destinations
@@ -75,18 +76,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_numbers(
         listener,
         ("--max-associations", int, "N", usual.listener.max_associations, "open at the same time"),
-        ("--idle", float, "SECONDS", usual.listener.idle_s, "after which a silent association is ended"),
+        ("--idle", number, "SECONDS", usual.listener.idle_s, "after which a silent association is ended"),
     )
     _add_numbers(
         parser.add_argument_group("when a study is complete: so long after"),
-        ("--quiet-time", float, "SECONDS", usual.patience.quiet_s, "the end of the association that brought it"),
-        ("--quiet-open", float, "SECONDS", usual.patience.quiet_open_s, "its last image while the association is open"),
-        ("--quiet-broken", float, "SECONDS", usual.patience.quiet_broken_s, "an association broke off"),
+        ("--quiet-time", number, "SECONDS", usual.patience.quiet_s, "the end of the association that brought it"),
+        ("--quiet-open", number, "SECONDS", usual.patience.quiet_open_s, "its last image while it is open"),
+        ("--quiet-broken", number, "SECONDS", usual.patience.quiet_broken_s, "an association broke off"),
     )
     _add_numbers(
         parser.add_argument_group("how much there may be, beyond which senders are told to come again"),
-        ("--max-gb", float, "GB", usual.bounds.max_bytes / _GIGABYTE, "of images held"),
-        ("--min-free-gb", float, "GB", usual.bounds.min_free_bytes / _GIGABYTE, "free on the disk, at least"),
+        ("--max-gb", number, "GB", usual.bounds.max_bytes / _GIGABYTE, "of images held"),
+        ("--min-free-gb", number, "GB", usual.bounds.min_free_bytes / _GIGABYTE, "free on the disk, at least"),
         ("--max-studies", int, "N", usual.bounds.max_studies, "that wait"),
     )
     limits = parser.add_argument_group("how long things last")
@@ -94,12 +95,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         limits,
         (
             "--longest-analysis",
-            float,
+            number,
             "SECONDS",
             usual.attempts.longest_s,
             "a study that takes longer, twice, failed",
         ),
-        ("--grace", float, "SECONDS", usual.grace_s, "what is under way may go on after a stop was asked for"),
+        ("--grace", number, "SECONDS", usual.grace_s, "what is under way may go on after a stop was asked for"),
     )
     for name, unit, unit_s, default_s, words in (
         ("--keep-images", "HOURS", _HOUR_S, usual.retention.delivered_s, "images, after the results were delivered"),
@@ -177,6 +178,6 @@ def _age(unit_s: float) -> Callable[[str], float | None]:
     """A reader of ages: a number of units as seconds, or None for "always"."""
 
     def age(text: str) -> float | None:
-        return None if text == "always" else float(text) * unit_s
+        return None if text == "always" else number(text) * unit_s
 
     return age

@@ -46,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise OutputError(f"{arguments.output} holds a run already; go on with it by --resume, or give another folder")
     if arguments.resume and not (arguments.output / RUN).exists():
         raise InputError(f"{arguments.output} holds no run to go on with; leave --resume out to start one")
+    if first:
+        for note in recipe.notes:
+            print(f"Note on {recipe.name}: {note}.", flush=True)
     given = given_data(arguments, plan, speak=first)
     return train_and_export(recipe, given, arguments.output, release=not arguments.no_release)
 

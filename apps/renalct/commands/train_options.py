@@ -10,13 +10,12 @@ from pathlib import Path
 import torch
 
 from renalct.core.errors import InputError, RecipeError
-from renalct.models.case_checks import Stratify
 from renalct.models.lineage import Ensemble, RunSettings
 from renalct.models.machine import Machine, Precision
 from renalct.models.recipe import Recipe
 from renalct.models.recipes import RECIPES, recipe_named
 from renalct.models.run_plan import TRACKERS, RunPlan
-from renalct.models.splits import Split, shares_from
+from renalct.models.splits import Split, Stratify, shares_from
 from renalct.models.values import from_json
 
 
@@ -39,7 +38,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--shares", metavar="A:B:C", help="sizes of the parts of a new split, for example 8:1:1 or 240/60"
     )
-    _add_choice(data, "--stratify", Stratify, "what the parts of a new split hold alike")
+    data.add_argument(
+        "--stratify", choices=[member.value for member in Stratify],
+        help="what the parts of a new split hold alike (content: which masses are labelled; nothing for slices)",
+    )  # fmt: skip
     data.add_argument(
         "--fill-sinus", action="store_true", help="label the renal sinus as kidney, as Zhao 2023's readers"
     )
@@ -98,9 +100,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", action="store_true", help=f"write the numbers for {name} into the run folder")
 
 
-def _add_choice(
-    group: argparse._ArgumentGroup, option: str, kind: type[Stratify | Ensemble | Precision], words: str
-) -> None:
+def _add_choice(group: argparse._ArgumentGroup, option: str, kind: type[Ensemble | Precision], words: str) -> None:
     values = [member.value for member in kind]
     group.add_argument(option, choices=values, default=values[0], help=f"{words} ({values[0]})")
 
@@ -148,7 +148,7 @@ def plan_of(arguments: argparse.Namespace) -> RunPlan:
         made=arguments.made,
         ensemble=Ensemble(arguments.ensemble),
         shares=shares_from(arguments.shares) if arguments.shares else (),
-        stratify=Stratify(arguments.stratify),
+        stratify=_stratify(arguments),
         fill_sinus=arguments.fill_sinus,
         validations=arguments.validations,
         validation_cases=arguments.validation_cases,
@@ -170,6 +170,14 @@ def plan_of(arguments: argparse.Namespace) -> RunPlan:
         started_from=tuple(_stage_and_file(text) for text in arguments.weights),
         trackers=tuple(name for name in TRACKERS if getattr(arguments, name)),
     )
+
+
+def _stratify(arguments: argparse.Namespace) -> Stratify:
+    """What the parts of a split hold alike: as asked for, or by content where whole volumes are read before it."""
+    if arguments.stratify is not None:
+        return Stratify(arguments.stratify)
+    volumes_alone = arguments.data and not (arguments.stacks or arguments.single_slices)
+    return Stratify.CONTENT if volumes_alone else Stratify.NOTHING
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from enum import Enum, IntEnum
 
 from renalct.core.errors import LabelError
+from renalct.core.nearest import did_you_mean
 
 
 class Structure(IntEnum):
@@ -103,7 +103,6 @@ def structure_named(name: str) -> Structure:
     words = " ".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
     if words in _BY_NAME:
         return _BY_NAME[words]
-    near = difflib.get_close_matches(words, _BY_NAME, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(words, _BY_NAME)
     known = ", ".join(s.title for s in Structure)
     raise LabelError(f"the label name {name!r} is not one that renalct knows ({known}){hint}")

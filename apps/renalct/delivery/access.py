@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class WebAccess:
     """The address of a DICOMweb archive, and where user, password or bearer token are found.
 
     Secrets are never values of ours: they are read from a file (its first line) or an environment variable each time
-    that a connection is made, so that a renewed one is used at once.
+    that a connection is made, so that a renewed one is used at once. A secret goes over plain http to this computer
+    only, unless `allow_plain_http` says that the way to the archive is protected by other means.
     """
 
     url: str
@@ -56,6 +58,7 @@ class WebAccess:
     password_variable: str = ""
     token_file: Path | None = None
     token_variable: str = ""
+    allow_plain_http: bool = False
     tls: Tls = Tls()
 
     def __post_init__(self) -> None:
@@ -68,6 +71,12 @@ class WebAccess:
             raise InputError(f"a token and a password are given for {self.place}; give one of them")
         if (self.password_file and self.password_variable) or (self.token_file and self.token_variable):
             raise InputError(f"the secret for {self.place} is in a file and in a variable; give one of them")
+        if (has_password or has_token) and not self.allow_plain_http and _is_readable_on_the_way(self.url):
+            raise InputError(
+                f"a {'token' if has_token else 'password'} for {self.place} would go over plain http, where whoever is "
+                "on the way can read it; give an https address, or set allow_plain_http where something else protects "
+                "the way"
+            )
 
     @property
     def place(self) -> str:
@@ -87,6 +96,17 @@ class WebAccess:
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=answer_timeout_s,
         )
+
+
+def _is_readable_on_the_way(url: str) -> bool:
+    """Whether what is sent leaves this computer unencrypted."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    return parts.scheme == "http" and not is_here
 
 
 def _secret(file: Path | None, variable: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from renalct.core.errors import InputError, RecipeError
+from renalct.core.nearest import nearest_of
 from renalct.delivery.access import Tls, WebAccess
-from renalct.models.values import from_json, nearest_of
+from renalct.models.values import from_json
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _AE_TITLE = re.compile(r"[ !-\[\]-~]{1,16}")
@@ -39,7 +41,7 @@ class Commitment:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= _HIGHEST_PORT:
             raise InputError(f"the port of the storage commitment is {self.port}; 1 to {_HIGHEST_PORT} are ports")
-        if self.wait_s < 0 or self.patience_s <= 0:
+        if not 0 <= self.wait_s < math.inf or not 0 < self.patience_s < math.inf:
             raise InputError("wait_s of a storage commitment is 0 or more, and patience_s more than 0")
 
 
@@ -105,7 +107,9 @@ _KINDS: Mapping[str, type[DimseDestination] | type[WebDestination]] = {
     "dimse": DimseDestination,
     "dicomweb": WebDestination,
 }
-_OF_WEB = ("url", "user", "password_file", "password_variable", "token_file", "token_variable", "tls")
+_OF_WEB = (
+    "url", "user", "password_file", "password_variable", "token_file", "token_variable", "allow_plain_http", "tls",
+)  # fmt: skip
 
 
 def read_destinations(place: Path | str, *, names: Sequence[str] = ()) -> tuple[Destination, ...]:
@@ -211,5 +215,5 @@ def _check_name(name: str) -> None:
 
 
 def _check_times(destination: Destination) -> None:
-    if destination.connect_timeout_s <= 0 or destination.answer_timeout_s <= 0:
+    if not all(0 < time_s < math.inf for time_s in (destination.connect_timeout_s, destination.answer_timeout_s)):
         raise InputError(f"the time-outs of destination {destination.name!r} must be more than 0 seconds")

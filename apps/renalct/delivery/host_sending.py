@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -58,12 +57,3 @@ class HostSending:
         named = "; ".join(summary.reasons[:_NAMED_AT_MOST]) or "no answer yet"
         kept = "they wait in the queue: renalct send goes on" if self._outbox_folder else "renalct send sends them"
         return f"{left} objects were not delivered ({named}); the results are kept, and {kept}"
-
-
-def sending_or_none(
-    destinations: str, *, outbox: Path | None, wait_s: float, closing: ExitStack
-) -> Callable[[tuple[Path, ...], str], None] | None:
-    """What sends files, or None when no destination is named; `closing` closes its queue."""
-    if not destinations:
-        return None
-    return closing.enter_context(HostSending(destinations, outbox=outbox, wait_s=wait_s)).send

@@ -38,30 +38,39 @@ class Instance:
 def result_files(places: Iterable[Path]) -> tuple[Path, ...]:
     """The DICOM files of results folders (or of a folder of such folders) and the files given themselves, sorted.
 
-    Raises `InputError` for a place that is none of these, or holds no DICOM file.
+    Raises `InputError` for a place that is none of these, holds no DICOM file, or cannot be looked at.
     """
     found: dict[Path, None] = {}
     for number, place in enumerate(places, start=1):
-        if place.is_file():
-            read_instance(place)
-            found[place] = None
-        elif place.is_dir():
-            folders = [place] if _is_result(place) else [each for each in sorted(place.iterdir()) if _is_result(each)]
-            if not folders:
-                raise InputError(
-                    f"the folder that was given as number {number} holds no results of renalct (no "
-                    f"{' or '.join(_MARKERS)}); give the output folder of renalct predict, or DICOM files"
-                )
-            files = [file for folder in folders for file in sorted(folder.glob("*.dcm"))]
-            if not files:
-                raise InputError(
-                    f"the results that were given as number {number} hold no DICOM object: a study that was refused, "
-                    "or read from NIfTI, has none"
-                )
-            found.update(dict.fromkeys(files))
-        else:
-            raise InputError(f"there is no file or folder {str(place)!r}; check the spelling of the path")
+        try:
+            found.update(dict.fromkeys(_files_in(place, number)))
+        except OSError as error:
+            raise InputError(
+                f"what was given as number {number} cannot be looked at ({error.strerror}); check its path and the "
+                "rights to it"
+            ) from error
     return tuple(found)
+
+
+def _files_in(place: Path, number: int) -> list[Path]:
+    if place.is_file():
+        read_instance(place)
+        return [place]
+    if not place.is_dir():
+        raise InputError(f"there is no file or folder {str(place)!r}; check the spelling of the path")
+    folders = [place] if _is_result(place) else [each for each in sorted(place.iterdir()) if _is_result(each)]
+    if not folders:
+        raise InputError(
+            f"the folder that was given as number {number} holds no results of renalct (no "
+            f"{' or '.join(_MARKERS)}); give the output folder of renalct predict, or DICOM files"
+        )
+    files = [file for folder in folders for file in sorted(folder.glob("*.dcm"))]
+    if not files:
+        raise InputError(
+            f"the results that were given as number {number} hold no DICOM object: a study that was refused, "
+            "or read from NIfTI, has none"
+        )
+    return files
 
 
 def read_instance(path: Path) -> Instance:

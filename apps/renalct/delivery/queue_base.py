@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from renalct.delivery.dead_letters import show_dead_letters
 from renalct.delivery.queue_records import Queued, State
 from renalct.delivery.queue_tables import COLUMNS, MIGRATIONS, queued_of, update
+from renalct.formats.durable import held
 from renalct.learning.store.blobs import BlobFolder, refused_writes
 from renalct.learning.store.connections import Connections
 from renalct.learning.store.schema import migrate
@@ -71,22 +70,13 @@ class QueueBase:
             self._show_dead_letters()
         return kept
 
-    @contextmanager
-    def sender_of(self, destination: str) -> Iterator[bool]:
+    def sender_of(self, destination: str) -> AbstractContextManager[bool]:
         """Within it nobody else sends to the destination; False when somebody else does just now.
 
         A process that is killed holds nothing.
         """
-        lock = FileLock(self.folder / _LOCKS / f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        name = f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}.lock"
+        return held(self.folder / _LOCKS / name, seconds=0)
 
     def _selected(self, where: str, values: Sequence[object] = (), *, order: str = "number") -> tuple[Queued, ...]:
         with self._database.reading() as db:

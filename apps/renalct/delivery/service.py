@@ -11,8 +11,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from renalct.core.errors import InputError
 from renalct.delivery.commitment import take_report
 from renalct.delivery.destinations import Destination
@@ -24,6 +22,7 @@ from renalct.delivery.sending import Sender
 from renalct.delivery.service_settings import ServiceSettings
 from renalct.delivery.study_line import StudyLine
 from renalct.delivery.worker import Loader, Worker
+from renalct.formats.durable import held
 from renalct.learning.store.blobs import refused_writes
 
 LOCK, OUTBOX = "serve.lock", "outbox"
@@ -102,26 +101,16 @@ def alone(folder: Path) -> Iterator[None]:
     """The time in which no other service uses a folder. Raises `InputError` when one does."""
     with refused_writes(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=_LOCK_S)
-    except Timeout as error:
-        raise InputError(f"another renalct serve uses {folder}; stop it, or choose another folder") from error
-    try:
+    with held(folder / LOCK, seconds=_LOCK_S) as is_ours:
+        if not is_ours:
+            raise InputError(f"another renalct serve uses {folder}; stop it, or choose another folder")
         yield
-    finally:
-        lock.release()
 
 
 def is_served(folder: Path) -> bool:
     """Whether a service uses a folder now."""
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
+    with held(folder / LOCK, seconds=0) as is_ours:
+        return not is_ours
 
 
 def _listening(port: int, settings: ServiceSettings) -> str:

@@ -18,7 +18,7 @@ from renalct.delivery.outbox import Outbox
 from renalct.delivery.queue_records import State
 from renalct.delivery.service_settings import ServiceSettings
 from renalct.delivery.worker import Worker, WorkerDied, WorkerStopped
-from renalct.learning.loop.durable import sync_tree
+from renalct.formats.durable import sync_tree
 from renalct.learning.store.blobs import refused_writes
 from renalct.runs.status import without_uids
 

@@ -74,19 +74,21 @@ def read_annotated(path: Path, names: Names, *, grid: Grid) -> Annotation:
     )
 
 
-def refuse_other_grid(own: Grid, wanted: Grid, name: str) -> None:
-    """Raise `GeometryError` unless labels lie on the voxels of their image, to a tenth of a voxel."""
+def refuse_other_grid(own: Grid, wanted: Grid, name: str, *, other: str = "image") -> None:
+    """Raise `GeometryError` unless labels lie on the voxels of their image (or `other`), to a tenth of a voxel.
+
+    The same voxels in another order are refused as well: nothing tells a turned file from one that was mirrored by
+    mistake.
+    """
+    advice = f"save the labels on the {other}'s own grid"
+    if own.canonical_axes != wanted.canonical_axes:
+        advice = f"its axes are mirrored or exchanged against those of the {other}: {advice}"
     if own.shape != wanted.shape:
-        raise GeometryError(
-            f"{name} has {_times(own.shape)} voxels and its image {_times(wanted.shape)}; "
-            "save the labels on the image's own grid"
-        )
+        raise GeometryError(f"{name} has {_times(own.shape)} voxels and its {other} {_times(wanted.shape)}; {advice}")
     corners = np.stack(np.meshgrid(*[(0, n - 1) for n in own.shape], indexing="ij"), -1)
     apart = np.linalg.norm(own.to_patient(corners) - wanted.to_patient(corners), axis=-1).max()
     if apart > _SAME_PLACE_VOXELS * min(wanted.spacing_mm):
-        raise GeometryError(
-            f"{name} lies up to {apart:.2f} mm away from its image; save the labels on the image's own grid"
-        )
+        raise GeometryError(f"{name} lies up to {apart:.2f} mm away from its {other}; {advice}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,8 @@ from renalct.formats.quiet import quietly
 SUFFIXES = (".nii", ".nii.gz")
 _AIR_HU = -1024
 _PADDING_BELOW_HU = -1500
+_ROUNDING = 1e-4
+_NUMBERS = "biuf"  # kinds of numpy types
 _GZIP_AT_MOST = 1032  # bytes that deflate can make of one
 _DAMAGED = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, OverflowError, zlib.error)
 
@@ -56,15 +58,20 @@ def read_volume(path: Path) -> CTVolume:
 
 
 def read_label_map(path: Path) -> LabelMap:
-    """The label map of a NIfTI file. Raises `LabelError` for values that are not those of `Structure`."""
+    """The label map of a NIfTI file. Raises `LabelError` for values that are not those of `Structure`.
+
+    Whole numbers may be off by the rounding of the file's own scale.
+    """
     values, grid = _read(path, as_stored=True)
     last = max(Structure)
     whole = np.issubdtype(values.dtype, np.integer)
     if not whole or values.min(initial=0) < 0 or values.max(initial=0) > last:
-        allowed = np.isin(values, [int(s) for s in Structure])
+        rounded = np.rint(values)
+        allowed = np.isclose(values, rounded, rtol=0, atol=_ROUNDING) & (rounded >= 0) & (rounded <= last)
         if not allowed.all():
             wrong = values[~allowed].flat[0]
             raise LabelError(f"{path.name} holds the value {wrong:g}; label values are whole numbers from 0 to {last}")
+        values = rounded
     return LabelMap(values.astype(np.uint8), grid)
 
 
@@ -103,6 +110,8 @@ def _read(path: Path, *, as_stored: bool = False) -> tuple[NDArray[Any], Grid]:
     image = _opened(path)
     grid = _grid(image, path)
     _refuse_hollow(image, path)
+    if image.get_data_dtype().kind not in _NUMBERS:
+        raise InputError(f"{path.name} holds colors or complex numbers; plain numbers are needed: save it again")
     try:
         values = np.asarray(image.dataobj, dtype=None if as_stored else np.float32)
     except _DAMAGED as error:

@@ -48,6 +48,7 @@ def filled_folder(existing: Path) -> Iterator[Path]:
     Raises `OutputError` when the place cannot be written, or is full.
     """
     existing = Path(existing)
+    _refuse_what_is_no_folder(existing)
     try:
         existing.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=existing))
@@ -63,8 +64,14 @@ def filled_folder(existing: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _refuse_what_is_no_folder(final: Path) -> None:
+    if os.path.lexists(final) and not os.path.isdir(final):
+        raise OutputError(f"the output {final} is not a folder; choose another name", code=ErrorCode.OUTPUT_TAKEN)
+
+
 def _check(final: Path, replace_existing: bool) -> None:
-    if final.is_symlink() or (final.exists() and not final.is_dir()):
+    _refuse_what_is_no_folder(final)
+    if final.is_symlink():  # it could not be renamed as a whole
         raise OutputError(f"the output {final} is not a folder; choose another name", code=ErrorCode.OUTPUT_TAKEN)
     if not final.is_dir() or not any(final.iterdir()):
         return
@@ -96,7 +103,7 @@ def _swap(temporary: Path, final: Path) -> None:
 def write_refused(final: Path, failure: OSError) -> OutputError:
     """What is said when the system did not let a folder be written: no space, no permission, or its own words."""
     error = _numbered(failure)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_out_of_space(error):
         return OutputError(
             f"no space is left to write {final}; free some, or choose another place", code=ErrorCode.NO_SPACE
         )
@@ -104,6 +111,11 @@ def write_refused(final: Path, failure: OSError) -> OutputError:
         return OutputError(f"the output folder {final} cannot be written (permission denied); choose another place")
     reason = error.strerror or str(error).partition("\n")[0]
     return OutputError(f"the output folder {final} cannot be written ({reason}); choose another place")
+
+
+def is_out_of_space(failure: OSError) -> bool:
+    """Whether the system had no space left to write, or no more for this user."""
+    return _numbered(failure).errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _numbered(error: OSError) -> OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,8 +44,8 @@ def open_study(path: Path, *, series_instance_uid: str | None = None, rules: Rul
     Raises an `InputError` that says what is wrong when there is no CT in it that can be read correctly.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"there is no file or folder {path}; check the name", code=ErrorCode.NO_INPUT)
+    if not os.path.exists(path):  # where pathlib's own raises an error: no right to look, a name that is too long
+        raise InputError(f"there is no file or folder {path}; check the name, and the rights", code=ErrorCode.NO_INPUT)
     if path.is_file() and is_nifti(path):
         if series_instance_uid:
             raise InputError(
@@ -61,7 +62,14 @@ def load_choice(scan: StudyScan, choice: Choice) -> Study:
     loaded = load_series(choice.chosen)
     others, notices = _before_contrast(loaded.volume, choice.other_phases)
     decisions = {"schema_version": SCHEMA_VERSION, **_decisions(scan, choice)}
-    return Study(loaded.volume, loaded, others, (*choice.notices, *notices), decisions)
+    return Study(loaded.volume, loaded, others, (*choice.notices, *_of_lost_files(scan), *notices), decisions)
+
+
+def _of_lost_files(scan: StudyScan) -> tuple[str, ...]:
+    """A notice where images of the study may be among the files that could not be read."""
+    lost = sum(file.is_lost for file in scan.skipped)
+    are = "file that could not be read is" if lost == 1 else "files or folders that could not be read are"
+    return (f"Perhaps incomplete: {lost} {are} passed over; images of this series may be missing.",) if lost else ()
 
 
 def _before_contrast(

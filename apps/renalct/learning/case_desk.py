@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 from collections import OrderedDict
@@ -43,6 +44,7 @@ _LABELLED = (CaseState.SUBMITTED, CaseState.FLAGGED, CaseState.APPROVED, CaseSta
 _WAITING = (CaseState.UNASSIGNED, CaseState.LEASED)
 _STUDIES_KEPT = 2
 _SHOWN_DIGITS = 12
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class CaseDesk:
@@ -191,8 +193,7 @@ class CaseDesk:
     def keep_answer(self, image_id: str, label_map: LabelMap, *, model: str, tag: str = ORIGINAL) -> Version:
         """A model's answer as a pre-label, which is never trained on. Raises `InputError` for the tag of a label."""
         self.image(image_id)
-        if tag in (FINAL, REPEAT) or tag.startswith(VERSION):
-            raise InputError(f"a model's answer is no {tag!r} label; keep it under {ORIGINAL!r}")
+        refuse_tag_of_labels(tag)
         note = VersionNote(author=f"release {model[:_SHOWN_DIGITS]}", tool="renalct", model=model)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "answer").with_suffix(SUFFIXES[1])
@@ -203,7 +204,7 @@ class CaseDesk:
         """The label under a tag, or a version of the final one by its number. Raises `InputError` for none."""
         self.image(image_id)
         number = tag.removeprefix(VERSION)
-        if tag.startswith(VERSION) and number.isdigit():
+        if tag.startswith(VERSION) and _NUMBER.fullmatch(number):
             return self.store.version(image_id, int(number))
         found = self.store.final(image_id, tag=tag)
         if found is None or (tag == FINAL and self.store.state(image_id) not in _LABELLED):
@@ -254,3 +255,10 @@ class CaseDesk:
         return self.store.lease(
             client, wanted, seconds=settings.lease_seconds, reads=settings.readings, purpose=purpose
         )
+
+
+def refuse_tag_of_labels(tag: str) -> None:
+    """Raise `InputError` for a tag under which people's labels are kept, or that is none."""
+    checked_tag(tag)
+    if tag in (FINAL, REPEAT) or tag.startswith(VERSION):
+        raise InputError(f"a model's answer is no {tag!r} label; keep it under {ORIGINAL!r}")

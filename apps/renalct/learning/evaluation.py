@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 
-from renalct.core.errors import GeometryError, InputError
+from renalct.core.errors import InputError
 from renalct.core.labels import KNOWN_CLASSES
 from renalct.core.volume import LabelMap
 from renalct.formats.annotation import refuse_other_grid
@@ -166,10 +166,7 @@ def predicted_on(case: ReferenceCase, file: LabelFile) -> LabelMap:
     """The prediction of a case, on the reference's grid. Raises `GeometryError` when it lies on other voxels."""
     grid = case.label_map.grid
     read = read_label_file(file.path, grid=grid)
-    try:
-        refuse_other_grid(read.grid, grid, "the prediction")
-    except GeometryError as error:
-        raise GeometryError(str(error).replace("its image", "the reference").replace("the image's", "the")) from error
+    refuse_other_grid(read.grid, grid, "the prediction", other="reference")
     return LabelMap(read.values, grid)
 
 
@@ -211,7 +208,7 @@ def _against_readers(prediction: LabelMap, case: ReferenceCase, task: Task) -> t
     if len(readers) < 2:
         return ()
     for reader in readers:
-        refuse_other_grid(reader.grid, prediction.grid, "a reader's annotation")
+        refuse_other_grid(reader.grid, prediction.grid, "a reader's annotation", other="reference")
     settings = replace(task.settings, domain_surfaces=False)
     maps = [prediction, *(LabelMap(reader.values, prediction.grid) for reader in readers)]
     return tuple(

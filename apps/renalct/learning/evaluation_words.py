@@ -23,7 +23,7 @@ def left_out(pairing: Pairing, faults: Sequence[str]) -> list[str]:
     said = []
     for names, what in (
         (pairing.without_prediction, "References without a prediction, not scored"),
-        (pairing.without_reference, "Predictions without a reference, not scored"),
+        (pairing.without_reference, "Predictions of none of these cases, not scored"),
         (faults, "Cases left out because they cannot be scored"),
     ):
         if names:

@@ -9,7 +9,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +38,25 @@ _SHOWN_BY_VIEWERS = (
     "StudyDate", "StudyTime", "SeriesDescription", "StudyInstanceUID", "SeriesInstanceUID",
 )  # fmt: skip
 
+Locate = Callable[[StoredImage], Path]
+"""Where the files of an image are: a NIfTI file, or a folder of DICOM files. May take long, and may fail."""
+
+
+@dataclass(frozen=True)
+class InFolder:
+    """Finds images by their location, relative to a folder; a value that other processes can be given."""
+
+    folder: Path
+
+    def __call__(self, image: StoredImage) -> Path:
+        """The file or folder of an image. Raises `InputError` when it is not there."""
+        path = self.folder / image.location
+        if not path.exists():
+            raise InputError(
+                f"the image {image.image_id} is not in {self.folder}; give the folder that holds the images"
+            )
+        return path
+
 
 class ImageSource(Protocol):
     """Images that can be labelled. Safe for several threads."""
@@ -47,6 +67,10 @@ class ImageSource(Protocol):
 
     def study(self, image: StoredImage) -> Study:
         """The image to analyse, with what else of its study helps."""
+        ...
+
+    def files(self, image: StoredImage) -> Path:
+        """A NIfTI file, or a folder of DICOM files, on this machine; fetched when it is not here."""
         ...
 
     def viewable(self, image: StoredImage) -> Path:
@@ -124,8 +148,12 @@ class ImageFolder:
     def study(self, image: StoredImage) -> Study:
         """The NIfTI file or the series of a DICOM folder, with a phase before contrast where the study has one."""
         if image.image_id not in self._headers:
-            return open_study(self._folder / image.location)
-        return open_study(self._folder / image.location, series_instance_uid=image.image_id)
+            return open_study(self.files(image))
+        return open_study(self.files(image), series_instance_uid=image.image_id)
+
+    def files(self, image: StoredImage) -> Path:
+        """The NIfTI file, or the subfolder in which the series is."""
+        return InFolder(self._folder)(image)
 
     def viewable(self, image: StoredImage) -> Path:
         """The NIfTI file itself, or the series converted to one."""

@@ -12,7 +12,6 @@ import numpy as np
 from renalct.core.errors import InputError
 from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap
-from renalct.formats import nrrd_labels
 from renalct.formats.annotation import read_annotation
 from renalct.formats.monai_label import names_of
 from renalct.formats.nifti import read_label_map
@@ -128,12 +127,6 @@ def _shown(overlay: Overlay) -> tuple[LabelMap, Told]:
     places = [{"reason": error.reason, "voxel": list(error.place.voxel)} for error in overlay.errors]
     told: Told = {"label_names": overlay.label_names} | ({"places": places} if places else {})
     return LabelMap(overlay.values, overlay.grid), told
-
-
-def read_answer(path: Path) -> LabelMap:
-    """The label map of an answer that was written for a viewer."""
-    labels = nrrd_labels.read_labels(path)
-    return LabelMap(np.asfortranarray(labels.values.astype(np.uint8)), labels.grid)
 
 
 def _settings(request: Mapping[str, Any]) -> EditSettings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -66,6 +67,22 @@ def status_line(status: LoopStatus) -> str:
     """One line for the log of a training, of which viewers show the last few."""
     progress = f" {status.epoch}/{status.total_epochs}" if status.total_epochs else ""
     return f"{status.state.value}{progress} {status.message}".rstrip()
+
+
+class SpokenStatus:
+    """Says a status when its state changes, and every other second between: MONAI Label, which reads the log of a task
+    line by line, drops what it has not read when the task ends."""
+
+    def __init__(self, say: Callable[[str], None], *, every_s: float = 2.0) -> None:
+        self._say, self._every_s = say, every_s
+        self._state, self._at = LoopState.IDLE, 0.0
+
+    def __call__(self, status: LoopStatus) -> None:
+        """Say it, unless something was said just now."""
+        now = time.monotonic()
+        if status.state is not self._state or now - self._at >= self._every_s:
+            self._say(status_line(status))
+            self._state, self._at = status.state, now
 
 
 def _choice(request: Mapping[str, Any], key: str, known: list[str]) -> str:

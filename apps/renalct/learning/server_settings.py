@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from renalct.core.errors import InputError
+from renalct.core.nearest import did_you_mean
 from renalct.learning.acquisition.strategies import DEFAULT, Strategy, strategy_named
 from renalct.learning.case_words import USUAL_DESK, DeskSettings
 from renalct.learning.image_source import OWN_FOLDER
 from renalct.learning.loop.auto_update import AutoSettings
+
+LABELS, MODELS, IMAGES = "labels", "models", "images"
+"""The folders of a server's home: the label store, the registry, and images that were fetched or converted."""
 
 OF_MONAI_LABEL = frozenset({"server_mode"})
 """Options that MONAI Label itself reads from the same list."""
@@ -33,6 +36,12 @@ class ServerSettings:
     auto_update: AutoSettings | None = None
     users: Path | None = None
     most_upload_mb: int = 2048
+    image_cache_gb: int = 100
+
+    @property
+    def image_cache_bytes(self) -> int:
+        """How much of the disk fetched series may take."""
+        return self.image_cache_gb * 10**9
 
     @property
     def most_upload_bytes(self) -> int:
@@ -59,14 +68,16 @@ def settings_of_conf(conf: Mapping[str, Any]) -> ServerSettings:
     """The settings that ``--conf NAME VALUE`` gives. Raises `InputError` for an unknown name or an impossible value."""
     for name in conf:
         if name not in _READ and name not in OF_MONAI_LABEL:
-            near = difflib.get_close_matches(name, _READ, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, _READ)
             raise InputError(f"there is no option {name!r} of this app ({', '.join(_READ)}){hint}")
     read = {name: _READ[name](name, str(value).strip()) for name, value in conf.items() if name in _READ}
     lease, readings = read.pop("lease_minutes", None), read.pop("readings", None)
     desk = DeskSettings(lease or USUAL_DESK.lease_minutes, readings or USUAL_DESK.readings)
     models = read.pop("models", True)
-    return ServerSettings(desk=desk, has_models=models, **read)
+    quiet, auto = read.pop("auto_quiet_minutes", None), read.pop("auto_update", None)
+    if auto is not None and quiet is not None:
+        auto = replace(auto, quiet_seconds=60 * quiet)
+    return ServerSettings(desk=desk, has_models=models, auto_update=auto, **read)
 
 
 def _whole(name: str, text: str) -> int:
@@ -106,6 +117,8 @@ _READ: dict[str, Callable[[str, str], Any]] = {
     "lease_minutes": _minutes,
     "readings": _whole,
     "auto_update": _auto,
+    "auto_quiet_minutes": _minutes,
     "users": lambda name, text: Path(text),
     "most_upload_mb": _whole,
+    "image_cache_gb": _whole,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from renalct.core.errors import InputError, LabelError
 from renalct.core.grid import Box, Grid
 from renalct.core.labels import Structure
+from renalct.core.nearest import did_you_mean
 from renalct.formats.case_notes import parse_notes
 from renalct.imaging.label_findings import Arrangement, Finding, Statements
 from renalct.learning.store import Presence, Version
@@ -79,13 +79,14 @@ def assessed_region(version: Version) -> tuple[Box, ...]:
 def _arrangement(flags: Any) -> Arrangement:
     if flags is None:
         return Arrangement.USUAL
-    value = flags.get("kidneys", Arrangement.USUAL.value) if isinstance(flags, Mapping) else None
+    if not isinstance(flags, Mapping):
+        raise LabelError(f'flags is {flags!r}; an object such as {{"kidneys": "horseshoe"}} is needed')
+    value = Arrangement.USUAL.value if flags.get("kidneys") is None else flags["kidneys"]
     words = str(value).strip().lower()
     known = [each.value for each in Arrangement]
     if words in known:
         return Arrangement(words)
-    near = difflib.get_close_matches(words, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(words, known)
     raise LabelError(f"the kidneys are flagged as {value!r}; it is one of {', '.join(known)}{hint}")
 
 
@@ -94,25 +95,33 @@ def _boxes(info: Mapping[str, Any], grid: Grid) -> tuple[Box, ...]:
     boxes: list[Box] = []
     try:
         if info.get("slices") is not None:
-            first, last = (int(n) for n in info["slices"])
+            first, last = (_whole(n) for n in info["slices"])
             axis, count = grid.axial_axis, grid.shape[grid.axial_axis]
             if not 1 <= first <= last <= count:
                 raise InputError(f"slices {first} to {last} are said to be done; the image has 1 to {count}")
             ends = [(first - 1, last) if a == axis else (0, n) for a, n in enumerate(grid.shape)]
             boxes.append(_box([end for pair in ends for end in pair]))
         for given in info.get("boxes") or ():
-            box = _box([int(n) for n in given])
+            box = _box([_whole(n) for n in given])
             if not min(box.shape) or any(stop > n for stop, n in zip(box.stop, grid.shape, strict=True)):
                 raise InputError(
                     f"the box {list(given)} is empty, or reaches outside of the image's {grid.shape} voxels"
                 )
             boxes.append(box)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InputError(
             "the part that is done cannot be read; send slices as [first, last], numbered from 1, or boxes as "
             "[[i0, i1, j0, j1, k0, k1], ...]"
         ) from error
     return tuple(boxes)
+
+
+def _whole(value: Any) -> int:
+    """A whole number. Raises `ValueError` for a fraction, which `int` would cut off."""
+    number = int(value)
+    if number != float(value):
+        raise ValueError(value)
+    return number
 
 
 def _box(ends: Sequence[int]) -> Box:

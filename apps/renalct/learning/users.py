@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from renalct.core.errors import InputError
-from renalct.learning.loop.durable import write_durably
+from renalct.formats.durable import write_durably
 
 SCHEMA_VERSION = 1
 SHORTEST_PASSWORD = 8

@@ -37,6 +37,7 @@ def only_assessed(scores: CaseScores, assessed: Iterable[Structure]) -> CaseScor
         predictions=() if masses else scores.predictions,
         ignored_references=0 if masses else scores.ignored_references,
         ignored_predictions=0 if masses else scores.ignored_predictions,
+        tumors_ml=() if Region.TUMOR in missing else scores.tumors_ml,
         unassessed=missing,
     )
 

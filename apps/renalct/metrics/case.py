@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from renalct.core.labels import Region, Side
 from renalct.core.volume import LabelMap
-from renalct.metrics.domain_scores import score_domains
+from renalct.metrics.domain_scores import score_domains, volumes_ml
 from renalct.metrics.halves import halves_of
 from renalct.metrics.overlap import MaskPair, lay_on_each_other, same_or
 from renalct.metrics.scores import CaseScores, RegionScore, ScoreSettings, SideScore
@@ -49,7 +49,8 @@ def evaluate_case(
         for side in kidneys
         if any(kidneys[side].counts)
     )
-    scores = CaseScores(case, patient, regions, side_scores, (), ())
+    tumors_ml = volumes_ml(tumor.reference, pair, smallest_mm=settings.min_reference_diameter_mm)
+    scores = CaseScores(case, patient, regions, side_scores, (), (), tumors_ml=tumors_ml)
     return score_domains(scores, pair, mass, halves=halves, settings=settings)
 
 

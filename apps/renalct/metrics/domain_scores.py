@@ -16,6 +16,7 @@ from renalct.core.grid import Box
 from renalct.core.labels import Region, Side
 from renalct.core.volume import LabelMap, Mask
 from renalct.imaging.calipers import axial_calipers, equivalent_sphere_diameter_mm
+from renalct.imaging.components import connected
 from renalct.metrics.domains import Domains, Meeting, find_domains, meetings, pair_off
 from renalct.metrics.halves import Halves
 from renalct.metrics.overlap import LabelPair, MaskPair, dice, lay_on_each_other, same_or
@@ -60,6 +61,14 @@ def score_domains(
         ignored_references=references.dropped,
         ignored_predictions=predictions.dropped,
     )
+
+
+def volumes_ml(mask: Booleans, pair: LabelPair, *, smallest_mm: float) -> tuple[float, ...]:
+    """The volumes of the connected domains of a mask, larger ones first, without those under that diameter."""
+    labels, _ = connected(mask)
+    voxels = np.sort(np.bincount(labels.ravel())[1:])[::-1]
+    kept = voxels[voxels >= _sphere_voxels(smallest_mm, pair)]
+    return tuple((kept * pair.whole.voxel_ml).tolist())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renalct.core.labels import Region, Structure
+from renalct.core.labels import Region
 from renalct.metrics import papers
 from renalct.metrics.estimates import mean_of
 from renalct.metrics.evaluated import CaseRecord, Evaluated, counted
@@ -16,7 +16,6 @@ from renalct.metrics.tables import Cell, Number, Row, Table
 
 REGION_NAMES = {Region.KIDNEY_AND_MASS: "kidney and mass", Region.MASS: "mass", Region.TUMOR: "tumor"}
 _ZANG, _BEHESHTIFARD = "Zang et al. 2021", "Beheshtifard et al. 2023"
-_TUMORS = (Structure.TUMOR, Structure.ANGIOMYOLIPOMA)
 _OTHER_DATA = "The paper's rows are of other cases: they show the layout and the scale, not a comparison."
 
 
@@ -74,10 +73,9 @@ def solitary_tumors(evaluated: Evaluated) -> tuple[Solitary, ...]:
     """The cases whose reference has exactly one connected tumor."""
     found = []
     for record in evaluated.records:
-        tumors = [domain for domain in record.scores.references if domain.structure in _TUMORS]
-        if len(tumors) == 1:
+        if len(record.scores.tumors_ml) == 1:
             score = record.scores.region(Region.TUMOR)
-            found.append(Solitary(record.patient, tumors[0].volume_ml, score.dice, score.surface_dice))
+            found.append(Solitary(record.patient, record.scores.tumors_ml[0], score.dice, score.surface_dice))
     return tuple(found)
 
 

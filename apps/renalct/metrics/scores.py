@@ -134,8 +134,10 @@ class CaseScores:
     """Everything that is scored on one pair of label maps.
 
     `regions` are those of KiTS in the order of `Region`. `ignored_references` and `ignored_predictions` count the
-    domains that were too small to count. `unassessed` are the regions whose scores are nan because the readers did not
-    look for a structure of theirs. A patient may have several cases (phases).
+    domains that were too small to count. `tumors_ml` are the volumes of the connected tumors of the reference, larger
+    ones first; a cyst that touches one is no part of it, as it is of a domain. `unassessed` are the regions whose
+    scores are nan because the readers did not look for a structure of theirs. A patient may have several cases
+    (phases).
     """
 
     case: str
@@ -147,6 +149,7 @@ class CaseScores:
     ignored_references: int = 0
     ignored_predictions: int = 0
     unassessed: tuple[Region, ...] = ()
+    tumors_ml: tuple[float, ...] = ()
 
     @property
     def masses_known(self) -> bool:

@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from renalct.core.errors import InputError
 from renalct.core.labels import Structure
 from renalct.formats.pair_checks import PairReport, check_pair
 from renalct.models.cases import CaseFile
-from renalct.models.splits import Patient
+from renalct.models.splits import Patient, Stratify
 
 Tell = Callable[[int, int], None]
 
@@ -59,15 +58,6 @@ class Survey:
 
     bad: tuple[BadCase, ...]
     contents: tuple[CaseContent, ...]
-
-
-class Stratify(Enum):
-    """What the parts of a split hold alike: the tumors' histology, what is labelled, or the masses' size."""
-
-    NOTHING = "nothing"
-    HISTOLOGY = "histology"
-    CONTENT = "content"
-    SIZE = "size"
 
 
 def check_cases(files: Sequence[CaseFile], *, workers: int = 1, tell: Tell | None = None) -> tuple[BadCase, ...]:

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from renalct.core.errors import OutputError, RecipeError
+from renalct.formats.durable import replace_file
 from renalct.models.networks import load_state, state_of
 from renalct.models.recipe import Stage
 from renalct.models.values import to_json
@@ -83,11 +83,7 @@ def _write(tensors: dict[str, torch.Tensor], path: Path, about: dict[str, str]) 
     part = path.with_name(path.name + ".part")
     try:
         data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=about)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # a rename may reach the disk before the data do
-        part.replace(path)
+        replace_file(path, data, part=part)
     except (OSError, SafetensorError) as error:
         raise OutputError(
             f"the checkpoint {path} cannot be written ({_reason(error)}); the one before is kept"

@@ -15,10 +15,10 @@ from torch import nn
 from renalct.core.grid import Box, Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume, Mask
-from renalct.imaging.resample import resample
+from renalct.imaging.resample import mirrored, resample
 from renalct.models.memory_ladder import MemoryLadder, Rung
 from renalct.models.plane_slices import sliced
-from renalct.models.prepare import Input, Scale, field_grid, grown_mm, measure_scale, mirrored, prepare, prepare_slab
+from renalct.models.prepare import Input, Scale, field_grid, grown_mm, measure_scale, prepare, prepare_slab
 from renalct.models.recipe import Activation, Stage
 from renalct.models.sliding import averaged, in_pieces
 from renalct.pictures.planes import View

@@ -15,8 +15,8 @@ import torch
 
 from renalct import __version__
 from renalct.core.errors import InputError
-from renalct.models.case_checks import Stratify
 from renalct.models.recipe import Recipe
+from renalct.models.splits import Stratify
 from renalct.models.values import to_json
 
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")

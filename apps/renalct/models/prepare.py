@@ -15,7 +15,7 @@ from scipy import ndimage
 from renalct.core.grid import Box, Grid
 from renalct.core.volume import CTVolume, Mask
 from renalct.imaging.calipers import equivalent_sphere_diameter_mm
-from renalct.imaging.resample import resample
+from renalct.imaging.resample import Interpolation, mirrored, resample
 from renalct.models.recipe import Field, Geometry, Intensity, Masking, Normalization, Resize, Stage
 
 Input = NDArray[np.float32]
@@ -128,6 +128,7 @@ def prepare(
     voxels have the lower end of the window. A mask hides after the window and before resampling (Zhao 2023).
     """
     scale = scale or measure_scale(volume, stage.intensity)
+    order = Interpolation.CUBIC if stage.geometry.cubic else Interpolation.LINEAR
     hidden = mask is not None and stage.masking in (Masking.MASS, Masking.KIDNEY)
     if mask is not None and hidden:
         shown = grown_mask(mask, volume.grid, stage.context_mm)
@@ -135,9 +136,9 @@ def prepare(
         hu[~shown.voxels] = scale.low_hu
         hu = np.pad(hu, 1, constant_values=scale.low_hu)
         source = _padded(volume.grid.cropped(shown.box))
-        resampled = resample(hu, source, target, outside=scale.low_hu)
+        resampled = resample(hu, source, target, order=order, outside=scale.low_hu)
     else:
-        resampled = resample(volume.hu, volume.grid, target, outside=scale.low_hu)
+        resampled = resample(volume.hu, volume.grid, target, order=order, outside=scale.low_hu)
     channels = [scale.apply(resampled)]
     if stage.masking is Masking.MASS_CHANNEL:
         assert mask is not None
@@ -167,14 +168,6 @@ def prepare_slab(
     array = prepare(volume, grid.cropped(inside), stage, mask=mask, scale=scale)
     index = mirrored(np.arange(low, high), grid.shape[2]) - inside.start[2]
     return array[..., np.clip(index, 0, inside.shape[2] - 1)]
-
-
-def mirrored(index: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """Indices folded back into 0 .. count - 1 at both ends, the end itself once: -1 is 1."""
-    if count == 1:
-        return np.zeros_like(index)
-    folded = np.mod(index, 2 * count - 2)
-    return np.minimum(folded, 2 * count - 2 - folded)
 
 
 def mask_on(mask: Mask, grid: Grid, target: Grid) -> NDArray[np.float32]:

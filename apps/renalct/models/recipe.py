@@ -114,8 +114,8 @@ class Geometry:
     `slice_wise` passes axial slices one by one to a 2D network, each with `neighbors` slices below and above it as
     further channels. With several `planes`, members take one each in turn: they see slices of the same grid in that
     plane, and their answers are averaged voxel by voxel. `whole_slices` rounds the third spacing to a whole number of
-    the volume's own slices (at least one), so that no slice is interpolated. Axes run to the patient's right, front and
-    head.
+    the volume's own slices (at least one), so that no slice is interpolated. Images come onto the grid
+    linearly, averaged where it is coarser, or by `cubic` splines. Axes run to the patient's right, front and head.
     """
 
     spacing_mm: tuple[float, float, float] | None = None
@@ -128,6 +128,7 @@ class Geometry:
     planes: tuple[View, ...] = (View.AXIAL,)
     whole_slices: bool = False
     nearest_back: bool = False
+    cubic: bool = False
 
     def __post_init__(self) -> None:
         if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
@@ -276,7 +277,7 @@ class Recipe:
     def with_stages(self, change: Callable[[str, Stage], Stage]) -> Recipe:
         """The recipe with every stage changed; `change` is given its name and the stage."""
         changed = {name: change(name, stage) for name, stage in self.stages}
-        return dataclasses.replace(self, **changed)
+        return dataclasses.replace(self, **changed)  # type: ignore[arg-type]  # the names are those of stages
 
     @property
     def stages(self) -> tuple[tuple[str, Stage], ...]:

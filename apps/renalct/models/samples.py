@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from renalct.core.errors import RecipeError
 from renalct.core.labels import KNOWN_CLASSES, Structure
+from renalct.imaging.resample import mirrored
 from renalct.models.augment import augment
 from renalct.models.cases import Origin
 from renalct.models.mixing import paste_mass
 from renalct.models.plane_slices import sliced_axes, stacked
-from renalct.models.prepare import mirrored
 from renalct.models.prepared_cases import EVERYTHING, PreparedCase
 from renalct.models.recipe import Activation, Field, Normalization, Stage
 from renalct.models.sliced_cases import sliced_cases

@@ -140,8 +140,8 @@ def _segment_field(seen: Sequence[_Seen], box: Box) -> Labels:
     values = np.zeros((2, *target.shape), np.uint8)
     for slab in slabs_of(target, max(1, _SLAB_VOXELS // (target.shape[0] * target.shape[1]))):
         there = target.cropped(slab)
-        scores = sum(resample(scores, grid, there) for grid, scores in answers) / len(answers)
-        values[:, *slab.slices] = _decided(scores, stage)
+        mean = np.mean([resample(scores, grid, there) for grid, scores in answers], axis=0, dtype=np.float32)
+        values[:, *slab.slices] = _decided(mean, stage)
     return values
 
 

@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from renalct.core.errors import InputError
 SCHEMA_VERSION = 1
 _PARTS = ("training", "validation", "test")
 _LISTED = 5
+
+
+class Stratify(Enum):
+    """What the parts of a split hold alike: the tumors' histology, what is labelled, or the masses' size."""
+
+    NOTHING = "nothing"
+    HISTOLOGY = "histology"
+    CONTENT = "content"
+    SIZE = "size"
 
 
 @dataclass(frozen=True)

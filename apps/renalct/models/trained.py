@@ -123,10 +123,13 @@ def _licence(record: RunRecord) -> str:
 
 
 def _limits(record: RunRecord) -> tuple[str, ...]:
-    common = (
-        "Trained and measured on adults with native kidneys on contrast-enhanced CT; transplanted, horseshoe and "
-        "single kidneys, children, and CT without contrast are outside.",
-        "Classes come from few patients: angiomyolipomas almost only from phantoms.",
-    )
-    slabs = ("The patients' images are thin slabs at the level of a tumor; other levels come from phantoms.",)
-    return common + (slabs if record.training_patients and "slices" in record.data else ())
+    """What nobody should expect; of patients only what is known of KiTS, for of others nothing is known here."""
+    outside = "transplanted, horseshoe and single kidneys, children, and CT without contrast"
+    if record.training_patients and not all(part.startswith("KiTS") for part in record.data.split(" and ")):
+        return (f"Who the patients were is not written down: {outside} may be outside of what was learned.",)
+    told = [f"Trained and measured on adults with native kidneys on contrast-enhanced CT; {outside} are outside."]
+    if record.recipe.classify is not None:
+        told.append("Classes come from few patients: angiomyolipomas almost only from phantoms.")
+    if record.training_patients and "slices" in record.data:
+        told.append("The patients' images are thin slabs at the level of a tumor; other levels come from phantoms.")
+    return tuple(told)

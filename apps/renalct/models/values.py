@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
-from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from renalct.core.errors import RecipeError
+from renalct.core.nearest import nearest_of
 
 T = TypeVar("T")
 
@@ -95,13 +94,6 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
         if f.name not in data and f.default is MISSING and f.default_factory is MISSING:
             raise RecipeError(f"{where} lacks the key {f.name!r}")
     return kind(**{key: _read(hints[key], item, f"{where}.{key}") for key, item in data.items()})
-
-
-def nearest_of(word: str, known: Sequence[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, where there is one, and all that are known."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    choices = f"known: {', '.join(known)}"
-    return f"did you mean {near[0]!r}? ({choices})" if near else choices
 
 
 def _words(kind: Any) -> str:

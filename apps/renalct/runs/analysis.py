@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,8 +68,10 @@ def analyse_study(study: Path, output: Path, *, cascade: Cascade, settings: Anal
 
 
 def _analyse(run: StudyRun, path: Path, folder: Path, *, cascade: Cascade, settings: AnalysisSettings) -> None:
-    if not path.exists():  # said without the path, which may be named after a patient
-        raise InputError("there is no file or folder where the study should be", code=ErrorCode.NO_INPUT)
+    if not os.path.exists(path):  # said without the path, which may be named after a patient
+        raise InputError(
+            "there is no file or folder where the study should be, or no right to look there", code=ErrorCode.NO_INPUT
+        )
     with run.step("read"):
         study = _read(run, path, rules=settings.rules)
     with run.step("analyse"):

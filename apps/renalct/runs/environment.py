@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from renalct.core.errors import InputError
+from renalct.core.nearest import did_you_mean
 from renalct.formats.dicom.objects import SegmentationEncoding, SliceRange
 from renalct.formats.dicom.rules import Rules
 from renalct.runs.analysis import AnalysisSettings
@@ -54,8 +54,8 @@ def settings_of_environment(environment: Mapping[str, str], *, rules: Path) -> H
     """
     for name in environment:
         if name.startswith(_PREFIX) and name not in VARIABLES:
-            near = difflib.get_close_matches(name, VARIABLES, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(VARIABLES)}"
+            near = did_you_mean(name, VARIABLES, "; did you mean {}?")
+            hint = near or f"; known are {', '.join(VARIABLES)}"
             raise InputError(f"there is no variable {name}{hint}")
 
     def text(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from renalct import __version__
 from renalct.core.errors import ErrorCode, InputError
-from renalct.learning.loop.durable import write_durably
+from renalct.formats.durable import write_durably
 
 SCHEMA_VERSION = 1
 STATUS = "status.json"

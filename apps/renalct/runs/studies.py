@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from renalct.core.errors import InputError
+from renalct.core.errors import ErrorCode, InputError, OutputError
 from renalct.core.report import Provenance
 from renalct.formats.dicom.scan import StudyScan, scan_study, studies_of
 from renalct.formats.output_folder import filled_folder
@@ -34,8 +35,12 @@ def analyse_studies(
 
     The results of a single study lie in `output` itself; of several, those of each in a folder of `output` that is
     named by the hash of the study, as in its status. Input without any CT is one study that was refused. `send` hands
-    on the report on a refusal, where the settings ask for one.
+    on the report on a refusal, where the settings ask for one. Raises `OutputError` when `output` is `source` itself.
     """
+    if os.path.exists(output) and os.path.exists(source) and os.path.samefile(output, source):
+        raise OutputError(
+            "the output folder is the input; choose another one, for results replace files", code=ErrorCode.OUTPUT_TAKEN
+        )
     whole = StudyRun(salt=settings.salt, source=source)
     studies: tuple[StudyScan, ...] = ()
     with whole.kept(), quietly(), whole.step("scan"):

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from renalct.core.errors import ErrorCode, RenalctError, TransferError
+from renalct.core.errors import ErrorCode, OutputError, RenalctError, TransferError
 from renalct.core.report import Provenance, Report
 from renalct.formats.dicom.walk import is_serial_name
+from renalct.formats.output_folder import is_out_of_space
 from renalct.runs.status import Outcome, StudyStatus, study_hash, without_uids
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class StudyRun:
         self.report: Report | None = None
         self.failure: Exception | None = None
         self._not_sent: TransferError | None = None
-        self._hidden = [str(source)] if source else []
+        self._hidden = [str(source), repr(str(source))[1:-1]] if source else []
         if source and source.suffix and not is_serial_name(source.name):  # messages name files, and no folders
             self._hidden.append(source.name)
         self._failed_in = ""
@@ -126,6 +127,9 @@ class StudyRun:
             return error.code, self._without_path(str(error)), error.exit_code
         if isinstance(error, MemoryError):
             return ErrorCode.NO_MEMORY, "the computer has too little memory for this study; use a larger one", 1
+        if isinstance(error, OSError) and is_out_of_space(error):
+            reason = "no space is left to write the results; free some, or choose another place"
+            return ErrorCode.NO_SPACE, reason, OutputError.exit_code
         kind = f"{type(error).__module__}.{type(error).__name__}" if error else "no report was made"
         where = f" in the step {self._failed_in}" if self._failed_in else ""
         return ErrorCode.BUG, f"a bug in renalct ({kind}{where}); report it with the version of renalct", 1

@@ -199,6 +199,7 @@ def _findings(case: _Case, grid: Grid) -> Findings:
 def _mass(case: _Case, grid: Grid, number: int, hu: HUStatistics) -> Mass:
     i = 10 + 5 * number
     box = Box((i, 5, 2), (i + 5, 9, 5))
+    around = Box(box.start, (i + 5 + case.masses, 9 + case.masses, 5))  # of another size in each case
     voxels = np.ones(box.shape, bool)
     volume_ml = voxels.size * grid.voxel_ml
     return Mass(
@@ -215,5 +216,5 @@ def _mass(case: _Case, grid: Grid, number: int, hu: HUStatistics) -> Mass:
         fat_fraction=0.01 * hu.sd,
         enhancing_fraction=0.02 * hu.sd,
         classification=Classification(case.mass_class, (0.1, 0.2, 0.7) if case is _FULL else (0.2, 0.7, 0.1)),
-        activation=ActivationMap(case.mass_class, box, np.full(box.shape, 0.01 * hu.sd, np.float32)),
+        activation=ActivationMap(case.mass_class, around, np.full(around.shape, 0.01 * hu.sd, np.float32)),
     )

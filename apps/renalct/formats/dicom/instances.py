@@ -45,6 +45,10 @@ class NotASlice(Exception):
     """The file holds no CT slice; the message finishes the sentence "<file name> ..."."""
 
 
+class LostSlice(NotASlice):
+    """The file may be a CT slice, which cannot be read or placed."""
+
+
 class Instance:
     """The slices of one file, with the identifiers that group them."""
 
@@ -56,19 +60,21 @@ class Instance:
 
 
 def read_instance(reader: FileReader, file: StudyFile) -> Instance:
-    """The CT slices of a file, from its header only. Raises `NotASlice` for every file without any."""
+    """The CT slices of a file, from its header only. Raises `NotASlice` for every file without any,
+    `LostSlice` for one that may hold some."""
     try:
         with reader.open(file) as stream:
             if not is_dicom(stream):
-                raise NotASlice("is not a DICOM file")
+                kind = LostSlice if (file.member or file.path.name).lower().endswith(".dcm") else NotASlice
+                raise kind("is not a DICOM file")
             header = read_dataset(stream, stop_before_pixels=True, specific_tags=_WANTED)
         return _slices_of(header, file)
     except NotASlice:
         raise
     except OSError as error:
-        raise NotASlice(f"cannot be read ({error.strerror or type(error).__name__})") from error
+        raise LostSlice(f"cannot be read ({error.strerror or type(error).__name__})") from error
     except Exception as error:  # pydicom and zipfile raise many types on damaged data
-        raise NotASlice(f"is damaged: its header cannot be read ({type(error).__name__})") from error
+        raise LostSlice(f"is damaged: its header cannot be read ({type(error).__name__})") from error
 
 
 def read_header(reader: FileReader, file: StudyFile) -> Dataset:
@@ -90,20 +96,20 @@ def _slices_of(header: Dataset, file: StudyFile) -> Instance:
         raise NotASlice("is a color picture, not CT numbers")
     missing = [keyword for keyword in _IDENTIFIERS[1:4] if keyword not in header]
     if missing:
-        raise NotASlice(f"has no {' and no '.join(missing)}: its header is incomplete")
+        raise LostSlice(f"has no {' and no '.join(missing)}: its header is incomplete")
     for keyword in _IDENTIFIERS:
         if not isinstance(header.get(keyword, ""), str | None):
-            raise NotASlice(f"has a damaged {keyword}: it is no UID")
+            raise LostSlice(f"has a damaged {keyword}: it is no UID")
     if "PerFrameFunctionalGroupsSequence" not in header:
         if int(header.get("NumberOfFrames") or 1) > 1:
-            raise NotASlice("has several frames but no per-frame positions")
+            raise LostSlice("has several frames but no per-frame positions")
         return Instance(header, (_slice([header], file, 0),))
     if "ConcatenationUID" in header:
-        raise NotASlice("is one piece of a concatenated image, which is not supported; export it as one image")
+        raise LostSlice("is one piece of a concatenated image, which is not supported; export it as one image")
     shared = _groups(header, "SharedFunctionalGroupsSequence")
     frames = header.PerFrameFunctionalGroupsSequence
     if len(frames) != int(header.get("NumberOfFrames") or 1):
-        raise NotASlice(f"has {header.get('NumberOfFrames')} frames but describes {len(frames)}")
+        raise LostSlice(f"has {header.get('NumberOfFrames')} frames but describes {len(frames)}")
     return Instance(
         header,
         tuple(_slice([*_items(frame), *shared, header], file, n) for n, frame in enumerate(frames, start=1)),
@@ -113,7 +119,7 @@ def _slices_of(header: Dataset, file: StudyFile) -> Instance:
 def _refuse_other_objects(header: Dataset) -> None:
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if sop_class is None:
-        raise NotASlice("is damaged or incomplete: it does not say what it is (no SOPClassUID)")
+        raise LostSlice("is damaged or incomplete: it does not say what it is (no SOPClassUID)")
     if sop_class == MediaStorageDirectoryStorage:
         raise NotASlice("is an index (DICOMDIR), not an image")
     if sop_class != CTImageStorage and sop_class not in _MULTIFRAME:
@@ -186,16 +192,16 @@ def _numbers(sources: list[Dataset], keyword: str) -> tuple[float, ...]:
         return ()
     values = tuple(float(v) for v in (value if isinstance(value, pydicom.multival.MultiValue) else [value]))
     if not all(map(math.isfinite, values)):
-        raise NotASlice(f"has a damaged {keyword}: a value is not a finite number")
+        raise LostSlice(f"has a damaged {keyword}: a value is not a finite number")
     return values
 
 
 def _exactly(sources: list[Dataset], keyword: str, count: int) -> tuple[float, ...]:
     values = _numbers(sources, keyword)
     if len(values) != count:
-        raise NotASlice(f"has no {keyword} with {count} numbers, so that its place in the patient is unknown")
+        raise LostSlice(f"has no {keyword} with {count} numbers, so that its place in the patient is unknown")
     if max(map(abs, values)) > _FARTHEST_MM:
-        raise NotASlice(f"has a damaged {keyword}: a value is far too large")
+        raise LostSlice(f"has a damaged {keyword}: a value is far too large")
     return values
 
 
@@ -225,7 +231,7 @@ def _integer(sources: list[Dataset], keyword: str) -> int | None:
 def _count(header: Dataset, keyword: str) -> int:
     value = int(header.get(keyword) or 0)
     if value < 1:
-        raise NotASlice(f"has no {keyword}: its header is incomplete")
+        raise LostSlice(f"has no {keyword}: its header is incomplete")
     return value
 
 

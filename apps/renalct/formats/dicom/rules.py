@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import numbers
@@ -18,6 +17,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.multival import MultiValue
 
 from renalct.core.errors import ErrorCode, InputError
+from renalct.core.nearest import did_you_mean
 from renalct.formats.dicom.headers import SeriesHeaders
 
 Wanted = str | float | tuple[str | float, ...]
@@ -47,8 +47,7 @@ class Condition:
 
     def __post_init__(self) -> None:
         if tag_for_keyword(self.keyword) is None:
-            near = difflib.get_close_matches(self.keyword, _COMMON_KEYWORDS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(self.keyword, _COMMON_KEYWORDS)
             raise _wrong(f"the rule names {self.keyword!r}, which is not a DICOM keyword{hint}")
         if self.keyword == "ImageOrientationPatient" and str(self.wanted).strip().lower() not in _ORIENTATIONS:
             raise _wrong(f"the rule for {self.keyword} is {self.wanted!r}; use Axial, Coronal or Sagittal")
@@ -167,8 +166,7 @@ def _check_keys(content: Any, what: str, known: tuple[str, ...]) -> None:
         raise _wrong(f"{what} must be a JSON object with {' and '.join(known)}")
     for key in content:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {' and '.join(known)}"
+            hint = did_you_mean(str(key), known) or f"; it takes {' and '.join(known)}"
             raise _wrong(f"{what} has an unknown key {key!r}{hint}")
 
 

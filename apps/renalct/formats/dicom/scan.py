@@ -10,7 +10,7 @@ from pathlib import Path
 
 from renalct.core.errors import NotCT
 from renalct.formats.dicom.headers import SeriesHeaders, SliceHeader
-from renalct.formats.dicom.instances import Instance, NotASlice, read_header, read_instance
+from renalct.formats.dicom.instances import Instance, LostSlice, NotASlice, read_header, read_instance
 from renalct.formats.dicom.splitting import split_slices
 from renalct.formats.dicom.walk import FileReader, Skipped, StudyFile, list_files
 from renalct.formats.quiet import quietly
@@ -62,7 +62,7 @@ def _read(reader: FileReader, file: StudyFile) -> Instance | Skipped:
     try:
         return read_instance(reader, file)
     except NotASlice as reason:
-        return Skipped(file.name, str(reason))
+        return Skipped(file.name, str(reason), is_lost=isinstance(reason, LostSlice))
 
 
 def _without_copies(instances: list[tuple[StudyFile, Instance]]) -> tuple[list[Instance], list[Skipped]]:

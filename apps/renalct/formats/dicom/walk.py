@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -63,10 +64,14 @@ def is_serial_name(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is not a CT image that can be used, and why; the reason finishes the sentence "<name> ..."."""
+    """A file that is not a CT image that can be used, and why; the reason finishes the sentence "<name> ...".
+
+    `is_lost` when it may be an image of the study all the same: nobody could look into it, or it is damaged.
+    """
 
     name: str
     reason: str
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,18 +85,15 @@ class Listing:
 def list_files(path: Path) -> Listing:
     """Every file of a study given as a folder (with all folders in it), a zip archive, a DICOMDIR or one DICOM file.
 
-    Raises `InputError` when there is nothing at `path`, or it is a file of another kind.
+    Raises `InputError` when there is nothing at `path`, it cannot be read, or it is a file of another kind.
     """
-    if path.is_dir():
-        files = _numbered(StudyFile(file, size_bytes=file.stat().st_size) for file in _files_below(path))
-        if not files:
-            raise InputError(
-                "the folder is empty; give the folder that holds the DICOM files of a study", code=ErrorCode.NO_INPUT
-            )
-        return Listing(files)
-    if not path.is_file():
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
+        return _below(path)
+    if not stat.S_ISREG(mode):
         raise InputError(
-            f"there is no file or folder {str(path)!r}; check the spelling of the path", code=ErrorCode.NO_INPUT
+            "what should be a study is neither a file nor a folder; give the folder that holds its DICOM files",
+            code=ErrorCode.NOT_A_STUDY,
         )
     if zipfile.is_zipfile(path) and not _looks_like_dicom(path):
         return _zip_members(path)
@@ -149,15 +151,64 @@ class FileReader:
             return io.BytesIO(stream.read())
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise InputError(
+            f"there is no file or folder {str(path)!r}; check the spelling of the path", code=ErrorCode.NO_INPUT
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"where the study should be, nothing can be looked at ({error.strerror}); check the path and the rights",
+            code=ErrorCode.NO_INPUT,
+        ) from error
+
+
+def _below(folder: Path) -> Listing:
+    """The files in a folder; those, and the folders in it, that nobody may look at are lost."""
+    unread: list[OSError] = []
+    files, lost = [], []
+    for path in _paths_below(folder, unread):
+        try:
+            found = path.stat()
+        except OSError as error:
+            lost.append(Skipped(_plain(path, "a file"), f"cannot be read ({error.strerror})", is_lost=True))
+            continue
+        if stat.S_ISREG(found.st_mode):
+            files.append(StudyFile(path, size_bytes=found.st_size))
+    for refusal in unread:
+        path = Path(os.fsdecode(refusal.filename))
+        if path == folder:
+            raise InputError(
+                f"the folder cannot be read ({refusal.strerror}); give the right to read it", code=ErrorCode.NO_INPUT
+            ) from refusal
+        lost.append(Skipped(_plain(path, "a folder"), f"cannot be read ({refusal.strerror})", is_lost=True))
+    if not files:
+        raise InputError(
+            f"none of the files in the folder can be read ({lost[0].reason}); give the right to read them"
+            if lost
+            else "the folder is empty; give the folder that holds the DICOM files of a study",
+            code=ErrorCode.NO_INPUT,
+        )
+    return Listing(_numbered(files), tuple(lost))
+
+
+def _plain(path: Path, otherwise: str) -> str:
+    """The name of what was found, where it cannot be a patient's."""
+    return path.name if is_serial_name(path.name) else otherwise
+
+
+def _paths_below(folder: Path, unread: list[OSError]) -> Iterator[Path]:
+    """Everything below a folder that is no folder; the folders that cannot be read go into `unread`."""
     seen: set[str] = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=unread.append):
         real = os.path.realpath(here)
         if real in seen:  # a link that leads back into the study
             folders.clear()
             continue
         seen.add(real)
-        yield from (file for name in names if (file := Path(here, name)).is_file())
+        yield from (Path(here, name) for name in names)
 
 
 def _looks_like_dicom(path: Path) -> bool:
@@ -180,7 +231,7 @@ def _zip_members(path: Path) -> Listing:
     for number, member in enumerate(sorted(members, key=lambda member: member.filename), start=1):
         name = StudyFile(path, member.filename, number=number).name
         if member.flag_bits & _ENCRYPTED:
-            skipped.append(Skipped(name, "is encrypted; unpack the archive with its password first"))
+            skipped.append(Skipped(name, "is encrypted; unpack the archive with its password first", is_lost=True))
         elif member.file_size > _LARGEST_MEMBER_BYTES:
             skipped.append(Skipped(name, f"unpacks to {member.file_size >> 30} GiB, more than any CT image"))
         else:
@@ -208,11 +259,8 @@ def _indexed_files(dicomdir: Path) -> Listing:
         name = parts[-1]
         found = _find_ignoring_case(dicomdir.parent, parts)
         if found is None:
-            skipped.append(
-                Skipped(
-                    name if is_serial_name(name) else f"entry {number}", "is listed in the DICOMDIR but is not there"
-                )
-            )
+            name = name if is_serial_name(name) else f"entry {number}"
+            skipped.append(Skipped(name, "is listed in the DICOMDIR but is not there", is_lost=True))
         else:
             files.add(StudyFile(found, size_bytes=found.stat().st_size))
     return Listing(_numbered(files), tuple(skipped))

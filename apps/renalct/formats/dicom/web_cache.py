@@ -21,6 +21,8 @@ _ABANDONED_AFTER_S = 3600.0
 USUAL_BYTES = 100_000_000_000
 """Some two hundred CTs of 500 slices with their NIfTI files."""
 
+USUAL_KEEP_S = 900.0
+
 
 class SeriesCache:
     """A folder of fetched series, at most `most_bytes` large; several threads and processes may share it.
@@ -35,7 +37,7 @@ class SeriesCache:
         folder: Path,
         *,
         most_bytes: int = USUAL_BYTES,
-        keep_s: float = 900.0,
+        keep_s: float = USUAL_KEEP_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder

@@ -18,7 +18,7 @@ from renalct.core.grid import Box, Grid
 from renalct.core.labels import Structure
 from renalct.core.volume import CTVolume
 from renalct.imaging.components import component_boxes
-from renalct.imaging.resample import resample
+from renalct.imaging.resample import mirrored, resample
 from renalct.learning.acquisition.dropout import dropping
 from renalct.learning.acquisition.uncertainty import entropy_nats
 from renalct.models.inference import Located, Networks, Scores, painted_structures, probabilities, slabs_of
@@ -28,7 +28,6 @@ from renalct.models.prepare import (
     field_grid,
     grown_mm,
     measure_scale,
-    mirrored,
     prepare,
     prepare_slab,
 )

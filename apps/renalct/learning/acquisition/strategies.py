@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from renalct.core.errors import InputError
 from renalct.core.labels import Structure
+from renalct.core.nearest import did_you_mean
 from renalct.learning.acquisition.diversity import k_centers, k_means_order, typical_order
 from renalct.learning.acquisition.why import FOREGROUND, PRESENT_ML
 
@@ -148,8 +148,7 @@ def strategy_named(name: str) -> Strategy:
         if strategy.value == name:
             return strategy
     names = [strategy.value for strategy in Strategy]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(name, names, "did you mean {}? ")
     raise InputError(f"there is no strategy {name!r}; {hint}known: {', '.join(names)}")
 
 

@@ -20,6 +20,7 @@ from renalct.formats.dicom.web_cache import SeriesCache
 from renalct.formats.nifti import write_volume
 from renalct.formats.study import Study, load_choice
 from renalct.learning.archive.exchange import Exchange
+from renalct.learning.archive.fetching import fetched
 from renalct.learning.archive.ledger import Ledger
 from renalct.learning.store import LabelStore, StoredImage, Version
 
@@ -71,7 +72,7 @@ class ImageArchive:
     def study(self, image: StoredImage) -> Study:
         """The series to analyse, with a phase before contrast where its study has one."""
         uid = image.image_id
-        scans = [scan_study(self._folder(image))]
+        scans = [scan_study(self.files(image))]
         left_out = {uid, *self._ledger.unusable()}
         for other in self._listed.values():
             if other.study_instance_uid == image.study_instance_uid and other.series_instance_uid not in left_out:
@@ -82,13 +83,17 @@ class ImageArchive:
         scan = StudyScan(tuple(series for scan in scans for series in scan.series))
         return load_choice(scan, choose_series(scan, series_instance_uid=uid))
 
+    def files(self, image: StoredImage) -> Path:
+        """The folder of the fetched series; fetched now when it is not here."""
+        return fetched(self._web, self._cache, image)
+
     def series(self, image_id: str) -> LoadedSeries:
         """The CT series of an image with its headers. One that cannot be an image is not offered any more."""
         return self._load(self._store.image(image_id))
 
     def viewable(self, image: StoredImage) -> Path:
         """The series converted to a NIfTI file, which lies beside its fetched files."""
-        path = self._folder(image) / f"{image.image_id}.nii.gz"
+        path = self.files(image) / f"{image.image_id}.nii.gz"
         if not path.is_file():
             volume = self.series(image.image_id).volume
             with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
@@ -215,7 +220,7 @@ class ImageArchive:
                     _logger.info("series %s is no image to label: %s", uid, error)
 
     def _load(self, image: StoredImage) -> LoadedSeries:
-        folder = self._folder(image)
+        folder = self.files(image)
         try:
             return load_series(choose_series(scan_study(folder), series_instance_uid=image.image_id).chosen)
         except InputError as error:
@@ -228,16 +233,6 @@ class ImageArchive:
         unusable = self._ledger.unusable()
         known = [i for i in self._store.images() if i.series_instance_uid and i.image_id not in unusable]
         return tuple(known) or None
-
-    def _folder(self, image: StoredImage) -> Path:
-        """The fetched series as it is in the archive, or as it was fetched last while that cannot be asked."""
-        try:
-            return self._cache.fetch(self._web, image.study_instance_uid, image.series_instance_uid)
-        except TransferError:
-            folder = self._cache.newest(image.series_instance_uid)
-            if folder is None:
-                raise
-            return folder
 
     def _described(self, series: ArchivedSeries) -> StoredImage:
         patient = series.patient or series.study_instance_uid

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 from renalct.core.errors import InputError, OutputError
 from renalct.learning.loop.candidate_version import Retrained
-from renalct.learning.loop.frozen import read_frozen, without_frozen
+from renalct.learning.loop.frozen import freeze, read_frozen, without_frozen
 from renalct.learning.loop.labelled_cases import labelled_cases
 from renalct.learning.loop.loop_status import LoopState, LoopStatus, read_status
-from renalct.learning.loop.registry import Registry
 from renalct.learning.loop.retrain import Loop, Unfinished, is_training, last_run, retrain, unfinished
-from renalct.learning.loop.run_inputs import RetrainSettings, read_inputs
-from renalct.learning.store import LabelStore
+from renalct.learning.loop.run_inputs import read_inputs
 
 _FAILED_SECONDS = 3600.0
+_MOST_SELDOM_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,11 @@ class AutoSettings:
         if self.new_labels < 1 or self.quiet_seconds < 0 or self.longest_wait_seconds < 0:
             raise InputError("an automatic training needs 1 new label or more, and times of 0 seconds or more")
 
+    @property
+    def look_every_seconds(self) -> float:
+        """How often to look whether it is time: often enough for the quiet that is asked for."""
+        return min(_MOST_SELDOM_S, max(1.0, self.quiet_seconds / 4))
+
 
 @dataclass(frozen=True)
 class Due:
@@ -45,19 +49,18 @@ class Due:
 _USUAL = AutoSettings()
 
 
-def due(
-    store: LabelStore, registry: Registry, settings: RetrainSettings, auto: AutoSettings = _USUAL, *, now: float
-) -> Due:
+def due(loop: Loop, auto: AutoSettings = _USUAL, *, now: float) -> Due:
     """Whether to retrain at the time `now`. A label counts as new when the last training did not have that version."""
+    store, registry = loop.store, loop.registry
     if is_training(registry):
         return Due(False, "a training runs already")
-    open_run = unfinished(registry)
+    open_run, status = unfinished(registry), read_status(registry.folder)
+    if status.state is LoopState.FAILED and now - status.beat_at < _FAILED_SECONDS:
+        which = f"the training {open_run.name}" if open_run else "the last training"
+        return Due(False, f"{which} failed and is tried again later: {status.message}")
     if open_run is not None:
-        status = read_status(registry.folder)
-        if status.state is LoopState.FAILED and now - status.beat_at < _FAILED_SECONDS:
-            return Due(False, f"the training {open_run.name} failed and is tried again later: {status.message}")
         return Due(True, f"the training {open_run.name} was not finished")
-    cases = labelled_cases(store, settings.states)
+    cases = labelled_cases(store, loop.settings.states)
     frozen = read_frozen(registry.folder)
     if frozen is not None:
         cases = without_frozen(cases, frozen)
@@ -66,10 +69,15 @@ def due(
     new = [case.committed_at for case in cases if (case.image_id, case.sha256) not in seen]
     if len(new) < auto.new_labels:
         return Due(False, f"{len(new)} of {auto.new_labels} new labels", len(new))
+    if now - min(new) < auto.longest_wait_seconds and now - max(new) < auto.quiet_seconds:
+        return Due(False, f"{len(new)} new labels, and somebody is still labelling", len(new))
+    if frozen is None:
+        try:
+            freeze(labelled_cases(store, loop.frozen_states), loop.freezing)
+        except InputError as error:
+            return Due(False, str(error), len(new))
     if now - min(new) >= auto.longest_wait_seconds:
         return Due(True, f"the first of {len(new)} new labels has waited long enough", len(new))
-    if now - max(new) < auto.quiet_seconds:
-        return Due(False, f"{len(new)} new labels, and somebody is still labelling", len(new))
     return Due(True, f"{len(new)} new labels", len(new))
 
 
@@ -85,7 +93,7 @@ def update_if_due(
 
     An unfinished training goes on with its own settings and labels, whatever those of the loop are now.
     """
-    found = due(loop.store, loop.registry, loop.settings, auto, now=clock())
+    found = due(loop, auto, now=clock())
     if not found.due:
         return found, None
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from renalct.core.errors import InputError, RecipeError
-from renalct.learning.loop.durable import locked, write_durably
+from renalct.formats.durable import locked, write_durably
 from renalct.learning.loop.labelled_cases import LabelledCase
 from renalct.models.splits import Patient, split_by_shares
 from renalct.models.values import from_json, to_json

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from renalct.core.errors import InputError
+from renalct.core.errors import InputError, TransferError
 from renalct.core.grid import Box
 from renalct.core.labels import Structure
 from renalct.core.volume import LabelMap
@@ -17,6 +17,7 @@ from renalct.formats import nifti
 from renalct.formats.annotation import refuse_other_grid
 from renalct.formats.case_notes import ALL_STRUCTURES, CaseNotes
 from renalct.formats.study import open_study
+from renalct.learning.image_source import Locate
 from renalct.learning.statements import assessed_region
 from renalct.learning.store import CaseState, LabelStore, Presence, StoredImage, Version
 from renalct.models.cases import Case, CaseFile, Origin, masses_of
@@ -25,9 +26,6 @@ TRAINABLE = (CaseState.SUBMITTED, CaseState.APPROVED, CaseState.GOLD)
 """The states whose labels are trained on when nothing else is asked for; a flagged label is in dispute."""
 REVIEWED = (CaseState.APPROVED, CaseState.GOLD)
 """The states of labels that a second person has looked at: those that may decide between versions."""
-
-Locate = Callable[[StoredImage], Path]
-"""Where the files of an image are: a NIfTI file, or a folder of DICOM files."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,8 @@ def patient_key(image: StoredImage) -> str:
 def case_files_of(store: LabelStore, cases: Sequence[LabelledCase], locate: Locate) -> tuple[CaseFile, ...]:
     """The cases as files to train on or to measure on, each read when it is needed and then forgotten.
 
-    Raises `InputError` when the store no longer holds a version.
+    An image is looked for, and of an archive fetched, when its case is read: an error then names the case. Raises
+    `InputError` when the store no longer holds a version.
     """
     files = []
     for case in cases:
@@ -92,21 +91,9 @@ def case_files_of(store: LabelStore, cases: Sequence[LabelledCase], locate: Loca
                 f"version {case.number} of the label of {case.image_id} is another than the one that was trained on; "
                 "give the store that the training was started with"
             )
-        read = _Read(case, locate(image), image.series_instance_uid, store.label_path(version), _done(version))
+        read = _Read(case, image, locate, store.label_path(version), _done(version))
         files.append(CaseFile(case.name, case.patient, Origin.VOLUME if case.whole else Origin.SLAB, read))
     return tuple(files)
-
-
-def in_folder(folder: Path) -> Locate:
-    """Finds images by their location, relative to a folder."""
-
-    def locate(image: StoredImage) -> Path:
-        path = folder / image.location
-        if not path.exists():
-            raise InputError(f"the image {image.image_id} is not in {folder}; give the folder that holds the images")
-        return path
-
-    return locate
 
 
 @dataclass(frozen=True)
@@ -114,8 +101,8 @@ class _Read:
     """Reads one case: the image, its label on the image's own voxels, and the parts that were looked at."""
 
     case: LabelledCase
-    image: Path
-    series_instance_uid: str
+    image: StoredImage
+    locate: Locate
     labels: Path
     done: tuple[Box, ...]
 
@@ -124,10 +111,13 @@ class _Read:
             return self._read()
         except InputError as error:
             raise InputError(f"{self.case.image_id}: {error}; correct it, or flag the case to leave it out") from error
+        except TransferError as error:
+            raise TransferError(f"{self.case.image_id}: {error}; what was done is kept, start again later") from error
 
     def _read(self) -> tuple[Case, ...]:
-        series = None if nifti.is_nifti(self.image) else self.series_instance_uid or None
-        volume = open_study(self.image, series_instance_uid=series).volume
+        files = self.locate(self.image)
+        series = None if nifti.is_nifti(files) else self.image.series_instance_uid or None
+        volume = open_study(files, series_instance_uid=series).volume
         read = nifti.read_label_map(self.labels)
         refuse_other_grid(read.grid, volume.grid, f"the label of {self.case.image_id}")
         labels, case = LabelMap(read.values, volume.grid), self.case

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from renalct.core.errors import RecipeError
-from renalct.learning.loop.durable import write_durably
+from renalct.formats.durable import write_durably
 from renalct.models.values import from_json, to_json
 
 STATUS = "status.json"
@@ -69,13 +69,28 @@ class LoopStatus:
 
 
 def read_status(registry: Path, *, now: float | None = None) -> LoopStatus:
-    """How far the loop of a registry is; idle where none ever ran. A training without a sign of life is lost."""
+    """How far the loop of a registry is; idle where none ever ran. A training without a sign of life is lost, and one
+    whose process is gone from this computer."""
     try:
         status = from_json(LoopStatus, json.loads((registry / STATUS).read_text(encoding="utf-8")))
     except (OSError, ValueError, RecipeError):
         return LoopStatus()
     silent = (time.time() if now is None else now) - status.beat_at
-    return replace(status, state=LoopState.LOST) if status.state.running and silent > _LOST_SECONDS else status
+    lost = status.state.running and (silent > _LOST_SECONDS or _is_gone(status))
+    return replace(status, state=LoopState.LOST) if lost else status
+
+
+def _is_gone(status: LoopStatus) -> bool:
+    """Whether the process is known to have ended: of another computer nobody knows."""
+    if not status.process or status.host != platform.node() or os.name != "posix":
+        return False
+    try:
+        os.kill(status.process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's
+        return False
+    return False
 
 
 class StatusFile:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from renalct.core.errors import InputError, OutputError, RecipeError, ReleaseError
-from renalct.learning.loop.durable import locked, sync_folder, sync_tree, write_durably
+from renalct.formats.durable import locked, sync_folder, sync_tree, write_durably
 from renalct.models.release import CURRENT, load_release, save_release
 from renalct.models.run_folder import CANDIDATE
 from renalct.models.values import from_json, to_json

@@ -16,11 +16,12 @@ from enum import Enum
 from pathlib import Path
 
 from renalct.core.errors import InputError, OutputError, RecipeError, RenalctError
+from renalct.formats.durable import locked, write_durably
+from renalct.learning.image_source import Locate
 from renalct.learning.loop.candidate_version import Judge, Retrained, finish
-from renalct.learning.loop.durable import locked, write_durably
 from renalct.learning.loop.frozen import FreezeSettings, FrozenSet, freeze, keep_frozen, read_frozen
 from renalct.learning.loop.gate import GateSettings
-from renalct.learning.loop.labelled_cases import REVIEWED, Locate, case_files_of, labelled_cases
+from renalct.learning.loop.labelled_cases import REVIEWED, case_files_of, labelled_cases
 from renalct.learning.loop.loop_status import LoopState, LoopStatus, StatusFile
 from renalct.learning.loop.registry import INPUTS, Registry
 from renalct.learning.loop.run_inputs import (
@@ -38,6 +39,7 @@ from renalct.models.cases import CaseFile
 from renalct.models.checkpoint import CHECKPOINT
 from renalct.models.machine import PLAIN, Machine
 from renalct.models.parallel import team_of
+from renalct.models.release import release_folder
 from renalct.models.run_plan import RunPlan, RunResult, RunWatch
 from renalct.models.training import train
 
@@ -52,7 +54,9 @@ class Loop:
     """Where labels come from and versions go, how they are trained and judged, and on what machine.
 
     The frozen set is chosen from cases in `frozen_states` when there is none yet. `replay` are cases beside the store,
-    of earlier trainings. Without `publishes`, an accepted version waits for somebody to publish it.
+    of earlier trainings. `first` is the release that was used before a training (None: the starter): it becomes the
+    first version of a registry that has published none. Without `publishes`, an accepted version waits for somebody to
+    publish it.
     """
 
     store: LabelStore
@@ -63,6 +67,7 @@ class Loop:
     freezing: FreezeSettings = _FREEZING
     frozen_states: tuple[CaseState, ...] = REVIEWED
     replay: tuple[CaseFile, ...] = ()
+    first: Path | None = None
     machine: Machine = PLAIN
     workers: int = 1
     cache_mb: float = 4096.0
@@ -237,11 +242,21 @@ def _begin(loop: Loop, *, about: Unfinished) -> int:
             )
         else:
             return int(open_run.name[1:])
+    _publish_first(loop)
     runs = _runs(loop.registry)
     number = int(runs[-1].name[1:]) + 1 if runs else 1
     inputs = choose_inputs(loop.store, loop.registry, frozen_of(loop), loop.settings)
     write_inputs(loop.registry.folder / RUNS / f"r{number:04d}", inputs)
     return number
+
+
+def _publish_first(loop: Loop) -> None:
+    """Let what was used so far be what candidates start from, and are compared with."""
+    if loop.first is None or loop.registry.current() is not None:
+        return
+    folder = release_folder(loop.first)
+    version = loop.registry.add(folder, run="", accepted=True, compared_with="", reason="what labelling began with")
+    loop.registry.publish(version.name, by=loop.by)
 
 
 def _plan(loop: Loop, inputs: RunInputs, files: tuple[CaseFile, ...]) -> RunPlan:

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from renalct.core.errors import InputError, RecipeError
-from renalct.learning.loop.durable import write_durably
+from renalct.formats.durable import write_durably
 from renalct.learning.loop.frozen import FrozenSet, without_frozen
 from renalct.learning.loop.labelled_cases import TRAINABLE, LabelledCase, labelled_cases
 from renalct.learning.loop.registry import INPUTS, Registry

@@ -49,7 +49,7 @@ def judge_planted(store: LabelStore, registry: Registry, archive: ImageArchive, 
     if now is None:
         raise InputError("nothing is published in the registry; there is nothing to make worse")
     plant_worse(registry.release_of(now.version), folder)
-    loop = Loop(store, registry, archive.viewable)
+    loop = Loop(store, registry, archive.files)
     found = judge_release(judge_of(loop, frozen_of(loop)), folder, name="planted", by="rehearsal")
     text = (registry.place(found.version.name) / DECISION_TEXT).read_text(encoding="utf-8")
     return Planted(found.decision.accepted, found.published, text)

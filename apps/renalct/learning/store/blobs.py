@@ -13,6 +13,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from renalct.core.errors import InputError
+from renalct.formats.durable import sync_file, sync_folder
 from renalct.formats.output_folder import write_refused
 from renalct.learning.store.names import checked_sha256
 
@@ -37,9 +38,9 @@ class BlobFolder:
             is_new = not folder.exists()
             for place in (self._blobs, self._incoming, self._named):
                 place.mkdir(parents=True, exist_ok=True)
-            _make_durable(folder)
+            sync_folder(folder)
             if is_new:
-                _make_durable(folder.resolve().parent)
+                sync_folder(folder.resolve().parent)
 
     def put(self, content: bytes | Path) -> str:
         """The sha256 of content that is now in the folder and durable; putting it again repairs a damaged copy.
@@ -51,13 +52,13 @@ class BlobFolder:
             try:
                 final = self._place(digest)
                 if final.exists() and _digest_of(final) == digest:
-                    _make_durable(final)  # another process may have renamed it and not yet reached the disk
+                    sync_file(final)  # another process may have renamed it and not yet reached the disk
                     with contextlib.suppress(OSError):  # the file of another user
                         os.utime(final)
                 else:
                     final.parent.mkdir(parents=True, exist_ok=True)
                     temporary.replace(final)
-                _make_durable(final.parent)
+                sync_folder(final.parent)
                 self._make_entry_durable(final.parent)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ class BlobFolder:
     def _make_entry_durable(self, folder: Path) -> None:
         """A folder is found in its own folder after a loss of power; once for each is enough."""
         if folder not in self._durable:
-            _make_durable(folder.parent)
+            sync_folder(folder.parent)
             self._durable.add(folder)
 
     def _place(self, digest: str) -> Path:
@@ -199,12 +200,3 @@ def _changed_at(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return float("inf")
-
-
-def _make_durable(path: Path) -> None:
-    """What is in a file or folder is on the disk when this returns."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

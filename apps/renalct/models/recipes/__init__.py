@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from renalct.core.errors import RecipeError
+from renalct.core.nearest import did_you_mean
 from renalct.models.recipe import Recipe
 from renalct.models.recipes.beheshtifard2023 import (
     AT_2_MM,
@@ -30,6 +29,5 @@ def recipe_named(name: str) -> Recipe:
         if recipe.name == name:
             return recipe
     names = [recipe.name for recipe in RECIPES]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, names, "did you mean {!r}? ")
     raise RecipeError(f"there is no recipe {name!r}; {hint}known: {', '.join(names)}")

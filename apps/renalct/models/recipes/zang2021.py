@@ -21,6 +21,7 @@ SEGMENT = Stage(
     field=Field.WHOLE_VOLUME,
     geometry=Geometry(
         spacing_mm=(1.99, 1.99, 1.99),  # section 2.2
+        cubic=True,  # section 2.2: splines of order 3 for images, the nearest voxel for labels
         patch=(128, 128, 128),
         overlap=0.5,  # section 2.4: stride of half a patch
         nearest_back=True,  # section 2.4
