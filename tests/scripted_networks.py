@@ -66,7 +66,7 @@ def recipe(**changes: Any) -> Recipe:
     own = Geometry()
     segment = replace(base.segment, geometry=own, near_located_mm=None, mirror_averaged=False, margin_mm=8.0)
     located = replace(base.localize, geometry=Geometry(spacing_mm=(4.0, 4.0, 4.0)))
-    return replace(base, localize=located, segment=replace(segment, **changes), classify=None)
+    return replace(base, localize=located, segment=replace(segment, **changes), segment_too=None, classify=None)
 
 
 def plain_network(*, sharp: float = 4000.0) -> ByBrightness:

@@ -63,8 +63,8 @@ def test_a_value_of_the_wrong_type_is_refused(path, value, message):
 
 def test_a_whole_number_serves_where_a_number_is_needed():
     data = to_json(recipe_named("starter"))
-    data["segment"]["margin_mm"] = 20
-    assert from_json(Recipe, data).segment.margin_mm == 20.0
+    data["localize"]["margin_mm"] = 20
+    assert from_json(Recipe, data).localize.margin_mm == 20.0
 
 
 def test_the_printed_window_of_zhao_is_30_hu_wide_about_300_and_the_usable_one_swapped():

@@ -1,6 +1,8 @@
 """`renalct train` and `renalct reproduce` on a folder of labelled images: checks, split, candidate and lineage."""
 
+import argparse
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -8,15 +10,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 from renalct.__main__ import main
+from renalct.commands.train_options import add_run_options, plan_of
 from renalct.formats.nifti import write_volume
 from renalct.learning import candidate
 from renalct.models import network_training, recipes, training
 from renalct.models.cases import Case, CaseFile, LabelledMass, Origin
 from renalct.models.recipes import recipe_named
 from renalct.models.release import load_release
-from renalct.models.run_folder import read_run
-from renalct.models.splits import Split
+from renalct.models.run_folder import RUN, read_run
+from renalct.models.splits import Split, Stratify
 from renalct.models.tracking import read_history
+from renalct.models.trained import trained_release
 from renalct.models.training_settings import Select
 from renalct.synthetic.phantom import make_phantom
 from renalct.synthetic.settings import PhantomSettings
@@ -84,7 +88,7 @@ def test_a_run_ends_in_a_release_candidate_with_its_lineage(trained):
     assert (record.training_patients, record.validation_patients, record.test_patients) == (3, 1, 1)
     assert lineage.split_sha256 == split.sha256 and len(lineage.data_sha256) == len(lineage.recipe_sha256) == 64
     assert [(n.stage, n.steps, n.planned_steps) for n in lineage.networks] == [
-        ("localize", 2, 2), ("segment", 2, 2), ("classify", 2, 2),
+        ("localize", 2, 2), ("segment", 2, 2), ("segment_too", 2, 2), ("classify", 2, 2),
     ]  # fmt: skip
     assert any(word.startswith("torch ") for word in lineage.environment) and lineage.code_version
     told = {(m.name, m.data) for m in release.card.metrics}
@@ -100,6 +104,50 @@ def test_whole_volumes_are_validated_with_dice_surface_dice_sensitivity_and_fals
     assert numbers["false positives per case"] >= 0 and 0 <= numbers["kidney and mass Dice"] <= 1
     (numbers,) = [dict(numbers) for step, numbers in read_history(trained / "classify_0") if len(numbers) > 2]
     assert {"accuracy", "balanced accuracy"} <= set(numbers)
+
+
+@pytest.mark.parametrize(
+    ("words", "alike"),
+    [
+        (["--data", "kits"], Stratify.CONTENT),
+        (["--data", "kits", "--stratify", "nothing"], Stratify.NOTHING),
+        (["--data", "kits", "--stratify", "size"], Stratify.SIZE),
+        (["--data", "kits", "--stacks", "stacks"], Stratify.NOTHING),
+        (["--phantoms", "4"], Stratify.NOTHING),
+    ],
+)
+def test_whole_volumes_are_split_alike_by_what_is_labelled_in_them_unless_asked_otherwise(words, alike):
+    parser = argparse.ArgumentParser()
+    add_run_options(parser)
+    assert plan_of(parser.parse_args(["starter", "-o", "run", *words])).settings.stratify is alike
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (
+            "zhao2023_literal",
+            "the window is the printed one (width 30 HU, level 300 HU), which keeps only what lies near 300",
+        ),
+        ("beheshtifard2023_kidney_only", "tumor outside the kidney mask cannot be found"),
+    ],
+)
+def test_a_recipe_that_is_literal_where_its_paper_is_garbled_says_so_before_anything_else(
+    recipe, said, tmp_path, capsys
+):
+    assert main(["train", recipe, "--data", str(tmp_path / "none"), "-o", str(tmp_path / "run")]) == 2
+    assert f"Note on {recipe}: " in (out := capsys.readouterr().out) and said in out
+
+
+def test_a_card_claims_of_patients_only_what_is_known_of_them(trained, tmp_path):
+    of_kits = trained_release(trained, version="1").card.limits
+    assert "adults with native kidneys" in of_kits[0] and "angiomyolipomas almost only from phantoms" in of_kits[1]
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    record = json.loads((run / RUN).read_text()) | {"data": "KiTS volumes and CT volumes"}
+    (run / RUN).write_text(json.dumps(record))
+    (limit,) = trained_release(run, version="1").card.limits
+    assert limit.startswith("Who the patients were is not written down: transplanted")
 
 
 def test_a_release_is_trained_again_to_identical_weights(trained, data, tmp_path, capsys):

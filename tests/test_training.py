@@ -43,6 +43,7 @@ def test_a_run_holds_its_recipe_its_split_and_a_checkpoint_per_network(run):
         "classify_0",
         "localize_0",
         "segment_0",
+        "segment_too_0",
     ]
 
 
@@ -68,7 +69,7 @@ def test_another_recipe_or_seed_in_the_same_folder_is_refused(run):
 
 
 def test_an_unknown_stage_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"no stage 'segmant'; it has localize, segment, classify"):
+    with pytest.raises(RecipeError, match=r"no stage 'segmant'; it has localize, segment, segment_too, classify"):
         train(TINY, (), tmp_path, plan=RunPlan(stages=("segmant",)))
 
 
@@ -122,7 +123,7 @@ def test_train_then_weights_make_a_release_with_measured_metrics(tmp_path, tiny_
     card = json.loads(capsys.readouterr().out[-4000:].partition("\n{")[2].join(("{", "")))
     assert release.card.version == card["version"] == "7" and card["digest"] == release.digest
     assert release.card.licence.startswith("Apache-2.0")
-    assert [n.steps for n in release.card.lineage.networks] == [1, 1, 1]
+    assert [n.steps for n in release.card.lineage.networks] == [1, 1, 1, 1]
     assert {m.name for m in release.card.metrics} >= {"kidney and mass Dice", "mass Dice", "tumor Dice"}
     assert all(m.n == 1 and "phantom" in m.data for m in release.card.metrics)
 

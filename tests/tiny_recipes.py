@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from renalct.models.network_spec import Architecture
+from renalct.models.network_spec import Architecture, NetworkSpec
 from renalct.models.recipe import Recipe, Stage
 
 
@@ -21,6 +21,8 @@ def _tiny(stage: Stage, patch: int) -> Stage:
         geometry = replace(geometry, patch=(patch,) * 3)
     if geometry.shape is not None:
         geometry = replace(geometry, shape=(patch,) * 3)
-    if network.architecture is not Architecture.FLEXIBLE_UNET:
+    if network.encoder == "efficientnet-lite0":  # nothing about it can be made narrower
+        network = NetworkSpec(Architecture.UNET, channels=(2, 4), strides=((2, 2, 1),))
+    elif network.architecture is not Architecture.FLEXIBLE_UNET:
         network = replace(network, channels=tuple(max(2, n // 8) for n in network.channels))
     return replace(stage, geometry=geometry, network=network)
