@@ -208,7 +208,10 @@ def test_a_softmax_takes_the_largest_and_a_sigmoid_the_last_above_one_half():
     scores[:, 0, 0, 0] = (0.4, 0.3, 0.2, 0.1)
     scores[:, 1, 0, 0] = (0.1, 0.2, 0.3, 0.4)
     scores[:, 2, 0, 0] = (0.1, 0.4, 0.3, 0.2)
-    assert decide(scores, STARTER.segment).ravel().tolist() == [0, Structure.CYST, Structure.KIDNEY]
+    alike = replace(STARTER.segment, mass_weight=1.0)
+    assert decide(scores, alike).ravel().tolist() == [0, Structure.CYST, Structure.KIDNEY]
+    favored = replace(alike, mass_weight=1.5)  # 0.4 against 1.5 x 0.2, 1.5 x 0.4 and 1.5 x 0.3
+    assert decide(scores, favored).ravel().tolist() == [0, Structure.CYST, Structure.TUMOR]
     sigmoid = replace(STARTER.segment, targets=(Target.KIDNEY_AND_MASS, Target.MASS), activation=Activation.SIGMOID)
     scores = np.asarray([[0.9, 0.9, 0.2], [0.4, 0.6, 0.6]], np.float32).reshape(2, 3, 1, 1)
     assert decide(scores, sigmoid).ravel().tolist() == [Structure.KIDNEY, Structure.TUMOR, Structure.TUMOR]

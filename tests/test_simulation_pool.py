@@ -142,9 +142,9 @@ def test_budgets_are_the_start_and_a_round_more_each():
 
 def test_the_segmenting_stage_of_a_recipe_is_simulated_alone():
     alone = simulated(recipe_named("starter"))
-    assert alone.localize is None and alone.classify is None
+    assert alone.localize is None and alone.segment_too is None and alone.classify is None
     assert alone.segment.field is Field.WHOLE_VOLUME and alone.segment.masking is Masking.NONE
     base = recipe_named("starter")
-    tumors = replace(base, segment=replace(base.segment, targets=(Target.TUMOR,)))
+    tumors = replace(base, segment=replace(base.segment, targets=(Target.TUMOR,)), segment_too=None)
     with pytest.raises(RecipeError, match="finds no kidneys by itself"):
         simulated(tumors)

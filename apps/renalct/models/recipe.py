@@ -163,7 +163,8 @@ class Stage:
 
     A fixed shape hides how large a mass is: with a `size_mm`, a classifier sees a further channel that is everywhere
     log2(diameter of the sphere of equal volume / size_mm).
-    A segmenting stage keeps nothing farther than `near_located_mm` from what the localize stage saw (None: everything).
+    A segmenting stage keeps nothing farther than `near_located_mm` from what the localize stage saw (None: everything),
+    and masses of a softmax count `mass_weight` times when it is decided which structure a voxel is.
     """
 
     field: Field
@@ -178,6 +179,7 @@ class Stage:
     context_mm: float = 0.0
     size_mm: float | None = None
     near_located_mm: float | None = None
+    mass_weight: float = 1.0
     members: int = 1
     mirror_averaged: bool = False
     calibration: ClassCalibration = dataclasses.field(default_factory=ClassCalibration)
@@ -197,8 +199,8 @@ class Stage:
         if self.members % len(self.geometry.planes):
             planes = len(self.geometry.planes)
             raise RecipeError(f"members is {self.members}; a stage of {planes} planes needs a multiple of {planes}")
-        if min(self.margin_mm, self.context_mm, self.near_located_mm or 0.0) < 0:
-            raise RecipeError("margin_mm, context_mm and near_located_mm cannot be negative")
+        if min(self.margin_mm, self.context_mm, self.near_located_mm or 0.0) < 0 or self.mass_weight <= 0:
+            raise RecipeError("margin_mm, context_mm and near_located_mm cannot be negative, nor mass_weight 0")
 
     @property
     def output_channels(self) -> int:

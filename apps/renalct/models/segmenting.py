@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from renalct.core.grid import Box, Grid
-from renalct.core.labels import Structure
+from renalct.core.labels import Region, Structure
 from renalct.core.volume import CTVolume
 from renalct.imaging.resample import Interpolation, resample
 from renalct.models.inference import (
@@ -150,10 +150,13 @@ def _decided(scores: Scores, stage: Stage) -> Labels:
 
 
 def decide(scores: Scores, stage: Stage) -> Labels:
-    """The `Structure` value at each voxel: the largest of a softmax, or the last target above one half."""
-    painted = np.asarray([int(p) for p in painted_structures(stage)], np.uint8)
+    """The `Structure` value at each voxel: the largest of a softmax, masses weighted, or the last target above half."""
+    structures = painted_structures(stage)
+    painted = np.asarray([int(p) for p in structures], np.uint8)
     if stage.activation is Activation.SOFTMAX:
-        chosen: Labels = painted[np.argmax(scores, axis=0)]
+        weights = [stage.mass_weight if p in Region.MASS.value else 1.0 for p in structures]
+        weighted = scores * np.asarray(weights, np.float32)[:, None, None, None]
+        chosen: Labels = painted[np.argmax(weighted, axis=0)]
         return chosen
     values = np.zeros(scores.shape[1:], np.uint8)
     for channel, value in zip(scores, painted, strict=True):

@@ -19,6 +19,7 @@ _COARSE = replace(
     field=Field.WHOLE_VOLUME,
     geometry=replace(SEGMENT.geometry, spacing_mm=(3.0, 3.0, 3.0), patch=None),
     network=NetworkSpec(Architecture.UNET, channels=(16, 32, 64, 128), strides=((2, 2, 1),) * 3),
+    mass_weight=1.0,
     near_located_mm=None,
     mirror_averaged=False,  # a second answer costs as much as the first, and disagreement asks for both by itself
     training=replace(
@@ -39,6 +40,7 @@ COARSE: Recipe = replace(
     source="renalct",
     localize=None,
     segment=_COARSE,
+    segment_too=None,
     classify=None,
     least_parenchyma_share=0.0,
     least_mass_confidence=0.0,
@@ -113,4 +115,4 @@ def simulated(recipe: Recipe) -> Recipe:
         members=1,
         training=replace(stage.training, epochs=None),
     )
-    return replace(recipe, localize=None, segment=alone, classify=None)
+    return replace(recipe, localize=None, segment=alone, segment_too=None, classify=None)
