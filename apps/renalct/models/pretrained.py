@@ -20,9 +20,7 @@ Weights = dict[str, torch.Tensor]
 _PREFIXES = ("module.", "backbone.", "encoder.", "0.")
 _COUNTER = "num_batches_tracked"  # of old files it is missing; it has no influence here
 _LISTED = 3
-_STACK = re.compile(
-    r"^_blocks\.\d+\.(?=\d)"
-)  # MONAI numbers the blocks of an EfficientNet within stacks, others do not
+_STACK = re.compile(r"^_blocks\.\d+\.(?=\d)")  # in MONAI alone the blocks of an EfficientNet stand in stacks
 
 
 def read_weights(path: Path) -> Weights:
